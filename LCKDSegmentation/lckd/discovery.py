@@ -1,0 +1,116 @@
+"""Which files make a case: the folder layouts and file names of the public data sets, and plain names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+from .images import ImageFile, image_stem, is_image_name
+from .labels import LabelConvention
+from .sequences import SEQUENCES, Sequence, sequence_of_file_name
+
+_SEGMENTATION = re.compile(r"(^|[^a-z])(seg|segm|segmentation|tumor_segmentation|labels?)$")
+#: The origin that a case's name gives away, and with it the meaning of the labels. A 4 in a BraTS-GLI file is the
+#: resection cavity of 2024; the earlier BraTS-GLI files have none, so the 2024 convention reads both.
+_ORIGINS = (
+    (re.compile(r"^brats-(gli|ssa|ped)-", re.IGNORECASE), LabelConvention.BRATS2024),
+    (re.compile(r"^brats(17|18|19|20|2018|2019|2020|2021)_", re.IGNORECASE), LabelConvention.BRATS2021),
+    (re.compile(r"^(ucsf-pdgm|upenn-gbm)-", re.IGNORECASE), LabelConvention.BRATS2021),
+    (re.compile(r"^brats_\d{3}$", re.IGNORECASE), LabelConvention.MSD),
+)
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case, not yet read.
+
+    Attributes:
+        name: name of the case.
+        images: where each present sequence is.
+        labels: the reference segmentation, if there is one.
+        convention: what its numbers mean, if the name of the case says so.
+    """
+
+    name: str
+    images: Mapping[Sequence, ImageFile]
+    labels: Path | None = None
+    convention: LabelConvention | None = None
+
+
+def find_case(path: Path) -> CaseFiles:
+    """The case in a folder, or in a 4-D file of the Medical Segmentation Decathlon.
+
+    Raises:
+        InputError: the path does not exist, holds no sequence, or holds one twice.
+    """
+    if not path.exists():
+        raise InputError("FILE_NOT_FOUND", f"{path} does not exist.", "Check the path of the case.")
+    if path.is_file():
+        return _msd_case(path)
+    images: dict[Sequence, ImageFile] = {}
+    labels: Path | None = None
+    for file in sorted(file for file in path.iterdir() if file.is_file() and is_image_name(file)):
+        if _SEGMENTATION.search(image_stem(file).lower()):
+            labels = file
+            continue
+        sequence = sequence_of_file_name(image_stem(file))
+        if sequence is None:
+            continue
+        if sequence in images:
+            raise InputError(
+                "SEQUENCE_TWICE",
+                f"{images[sequence].path.name} and {file.name} both claim to be {sequence.title}.",
+                "Leave one of them in the folder, or name the files with --flair, --t1, --t1c, --t2.",
+            )
+        images[sequence] = ImageFile(file)
+    if not images:
+        raise InputError(
+            "NO_SEQUENCE",
+            f"No file in {path} has a name that ends in flair, t1, t1c or t2 (or the BraTS names).",
+            "Name the files with --flair, --t1, --t1c, --t2.",
+        )
+    ordered = {sequence: images[sequence] for sequence in SEQUENCES if sequence in images}
+    return CaseFiles(path.resolve().name, ordered, labels, _convention(path, next(iter(ordered.values())).path))
+
+
+def find_cases(root: Path) -> list[CaseFiles]:
+    """Every case below a folder, sorted by path; symbolic links to folders are not followed.
+
+    Raises:
+        InputError: there is none, or one of them has a sequence twice.
+    """
+    if not root.is_dir():
+        raise InputError("FILE_NOT_FOUND", f"The folder {root} does not exist.", "Check the path.")
+    cases = [
+        find_case(entry) for entry in sorted([root, *root.rglob("*")]) if entry.is_dir() and _has_sequence(entry)
+    ]
+    cases += [_msd_case(file) for folder in ("imagesTr", "imagesTs") for file in sorted(root.glob(f"{folder}/*.nii.gz"))]
+    if not cases:
+        raise InputError(
+            "NO_CASE", f"There is no case below {root}.", "Give a folder whose sub-folders hold one case each."
+        )
+    return cases
+
+
+def _has_sequence(folder: Path) -> bool:
+    return any(
+        file.is_file() and is_image_name(file) and sequence_of_file_name(image_stem(file)) for file in folder.iterdir()
+    )
+
+
+def _msd_case(path: Path) -> CaseFiles:
+    """A 4-D file in the order FLAIR, T1w, T1gd, T2w."""
+    labels = path.parent.parent / path.parent.name.replace("images", "labels") / path.name
+    images = {sequence: ImageFile(path, sequence.index) for sequence in SEQUENCES}
+    return CaseFiles(image_stem(path), images, labels if labels.exists() else None, LabelConvention.MSD)
+
+
+def _convention(folder: Path, image: Path) -> LabelConvention | None:
+    for name in (folder.resolve().name, image_stem(image)):
+        for pattern, convention in _ORIGINS:
+            if pattern.search(name):
+                return convention
+    return None

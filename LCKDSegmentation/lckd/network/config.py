@@ -1,0 +1,66 @@
+"""Network sizes: configuration, not code."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ..errors import ModelError
+
+Architecture = Literal["unet", "resnet_aspp"]
+Imputation = Literal["mean", "zero"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that is needed to build a network.
+
+    Attributes:
+        architecture: ``unet`` (space-to-depth stem, light decoder) or ``resnet_aspp`` (the LCKD authors' network).
+        channels: encoder channels by level, finest first. Level l of the U-Net has 1/2^(l+1) of the resolution.
+        decoder_channels: decoder channels by level, finest first; one fewer than `channels`.
+        imputation: what stands for the features of a missing sequence where features are concatenated: ``mean``, the
+            mean of those present at every level (Eq. 5), or ``zero``, as in the authors' code: the mean at the bottom,
+            the encoder's response to an all-zero volume at the other levels.
+    """
+
+    architecture: Architecture = "unet"
+    channels: tuple[int, ...] = (32, 64, 128, 160)
+    decoder_channels: tuple[int, ...] = (16, 32, 64)
+    imputation: Imputation = "mean"
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ("unet", "resnet_aspp") or self.imputation not in ("mean", "zero"):
+            raise _refused(f"architecture {self.architecture}, imputation {self.imputation}")
+        if len(self.channels) != len(self.decoder_channels) + 1 or min(self.channels + self.decoder_channels) < 1:
+            raise _refused(f"channels {self.channels}, decoder channels {self.decoder_channels}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> NetworkConfig:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            ModelError: a key is unknown or a value impossible.
+        """
+        try:
+            return NetworkConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        except TypeError as error:
+            raise _refused(str(error)) from error
+
+
+def _refused(what: str) -> ModelError:
+    return ModelError(
+        "MODEL_ARCHITECTURE", f"The model describes a network that does not exist here ({what}).", "Choose another model."
+    )
+
+
+PRESETS: Mapping[str, NetworkConfig] = {
+    "small": NetworkConfig(),
+    "base": NetworkConfig(channels=(48, 96, 192, 320), decoder_channels=(32, 64, 128)),
+    "paper": NetworkConfig("resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256)),
+}

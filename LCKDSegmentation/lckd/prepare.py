@@ -1,0 +1,175 @@
+"""Case → aligned, normalised arrays on the canonical grid.
+
+The canonical grid is LPS-aligned with 1 mm voxels whose centres coincide with those of the reference sequence where
+that is possible, cropped to the brain with a margin. Inputs that are already such a grid (BraTS) are copied, not
+interpolated. Intensities: inside the brain of each sequence, clipped to its 0.1 and 99.9 percentiles and z-scored;
+outside the brain 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from .case import Case
+from .errors import InputError
+from .geometry import IDENTITY_DIRECTION, Grid, resample
+from .sequences import Sequence, Subset, subset_of
+
+SPACING_MM = 1.0
+MARGIN_MM = 4
+CLIP_PERCENTILES = (0.1, 99.9)
+#: Below this share of one value on the faces of the volume, the background is not uniform: the head is not stripped.
+UNIFORM_BACKGROUND_SHARE = 0.2
+#: Two sequences must share at least this part of the smaller one's brain box.
+MIN_OVERLAP = 0.25
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """What the network sees.
+
+    Attributes:
+        arrays: one float32 array (D, H, W) for each present sequence, z-scored, 0 outside the brain.
+        brain: bool (D, H, W), union of the brains of the present sequences.
+        grid: the canonical grid of these arrays.
+        history: what was done, in order, in plain words.
+        warnings: what the user should know.
+    """
+
+    arrays: Mapping[Sequence, NDArray[np.float32]]
+    brain: NDArray[np.bool_]
+    grid: Grid
+    history: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def present(self) -> Subset:
+        """The sequences at hand."""
+        return subset_of(self.arrays)
+
+
+@dataclass(frozen=True)
+class _Foreground:
+    """Where the head is in one native volume: threshold rule and index box (x, y, z)."""
+
+    background: float
+    stripped: bool
+    start: NDArray[np.int_]
+    stop: NDArray[np.int_]
+
+    def mask(self, array: NDArray) -> NDArray[np.bool_]:
+        return array != self.background if self.stripped else array > self.background
+
+
+def prepare(case: Case) -> PreparedCase:
+    """Bring the sequences of a case onto one canonical grid, crop to the brain, normalise.
+
+    Raises:
+        InputError: the sequences do not overlap in space, or a volume has no foreground.
+    """
+    natives = {sequence: sitk.GetArrayViewFromImage(image) for sequence, image in case.images.items()}
+    grids = {sequence: Grid.of(image) for sequence, image in case.images.items()}
+    foregrounds = {sequence: _find_foreground(array, sequence) for sequence, array in natives.items()}
+    boxes = {sequence: _physical_box(grids[sequence], foregrounds[sequence]) for sequence in natives}
+    _check_overlap(boxes)
+    target = _canonical_grid(Grid.of(case.reference), np.stack(list(boxes.values())))
+
+    arrays, brain = {}, np.zeros(target.shape, dtype=bool)
+    for sequence, native in natives.items():
+        foreground = foregrounds[sequence]
+        moved = resample(native, grids[sequence], target, outside=foreground.background)
+        mask = foreground.mask(moved)
+        arrays[sequence] = _normalise(moved, mask)
+        brain |= mask
+    history = [
+        f"moved to an LPS grid of {SPACING_MM:g} mm, cropped to the brain with {MARGIN_MM} mm margin: "
+        f"{'×'.join(map(str, target.size))} voxels",
+        f"clipped to the {CLIP_PERCENTILES[0]} and {CLIP_PERCENTILES[1]} percentiles in the brain, z-scored there",
+    ]
+    unstripped = [sequence.title for sequence in natives if not foregrounds[sequence].stripped]
+    warnings = []
+    if unstripped:
+        warnings.append(
+            f"The skull seems to be still in {', '.join(unstripped)}. The model expects brain-extracted images; "
+            "the result may be wrong."
+        )
+    return PreparedCase(arrays, brain, target, history, warnings)
+
+
+def _find_foreground(array: NDArray, sequence: Sequence) -> _Foreground:
+    """Tell head from background: everything but the value that fills the faces, or an Otsu threshold if none does."""
+    faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
+    values, counts = np.unique(faces, return_counts=True)
+    background, stripped = float(values[counts.argmax()]), counts.max() >= UNIFORM_BACKGROUND_SHARE * faces.size
+    if not stripped:
+        otsu = sitk.OtsuThresholdImageFilter()
+        otsu.Execute(sitk.GetImageFromArray(array.astype(np.float32)))
+        background = float(otsu.GetThreshold())
+    mask = array != background if stripped else array > background
+    start, stop = _bounding_box(mask)
+    if (stop <= start).any():
+        raise InputError("EMPTY_IMAGE", f"The {sequence.title} image shows nothing.", "Choose another image.")
+    return _Foreground(background, bool(stripped), start, stop)
+
+
+def _bounding_box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Index box [start, stop) in (x, y, z) order of the true voxels of a (D, H, W) mask; empty: start = stop = 0."""
+    spans = [np.flatnonzero(mask.any(axis=other)) for other in ((0, 1), (0, 2), (1, 2))]
+    if any(span.size == 0 for span in spans):
+        return np.zeros(3, dtype=int), np.zeros(3, dtype=int)
+    return np.array([span[0] for span in spans]), np.array([span[-1] + 1 for span in spans])
+
+
+def _physical_box(grid: Grid, foreground: _Foreground) -> NDArray[np.float64]:
+    """Lowest and highest LPS position (2, 3) of the foreground's voxel centres."""
+    corners = grid.corners(foreground.start, foreground.stop)
+    return np.stack([corners.min(0), corners.max(0)])
+
+
+def _check_overlap(boxes: Mapping[Sequence, NDArray[np.float64]]) -> None:
+    """Refuse sequences that show different places: they are not aligned, whatever the names say."""
+    items = list(boxes.items())
+    for number, (first, box_a) in enumerate(items):
+        for second, box_b in items[number + 1 :]:
+            shared = np.clip(np.minimum(box_a[1], box_b[1]) - np.maximum(box_a[0], box_b[0]), 0, None).prod()
+            smaller = min((box[1] - box[0]).prod() for box in (box_a, box_b))
+            if shared == 0:
+                raise InputError(
+                    "NO_OVERLAP",
+                    f"{first.title} and {second.title} do not overlap in space.",
+                    "Choose images of the same examination, or register them first.",
+                )
+            larger = max((box[1] - box[0]).prod() for box in (box_a, box_b))
+            if shared < MIN_OVERLAP * larger or shared < MIN_OVERLAP * smaller:
+                raise InputError(
+                    "FIELD_OF_VIEW",
+                    f"{first.title} and {second.title} show very different parts of the head "
+                    f"(only {100 * shared / larger:.0f} % of the larger field is shared).",
+                    "Choose images of the whole head, or register them first.",
+                )
+
+
+def _canonical_grid(reference: Grid, boxes: NDArray[np.float64]) -> Grid:
+    """The 1 mm LPS grid around all boxes (n, 2, 3) whose centres fall on the reference's first voxel centre."""
+    anchor = np.asarray(reference.corners()).min(0)
+    low = np.floor((boxes[:, 0].min(0) - anchor) / SPACING_MM - 1e-3).astype(int) - MARGIN_MM
+    high = np.ceil((boxes[:, 1].max(0) - anchor) / SPACING_MM + 1e-3).astype(int) + MARGIN_MM
+    size = tuple(int(length) for length in high - low + 1)
+    origin = tuple(float(value) for value in anchor + SPACING_MM * low)
+    return Grid(size, (SPACING_MM,) * 3, origin, IDENTITY_DIRECTION)  # type: ignore[arg-type]
+
+
+def _normalise(array: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Robust clipping and z-score in the brain; 0 outside."""
+    values = array[mask].astype(np.float32)
+    low, high = np.percentile(values, CLIP_PERCENTILES)
+    np.clip(values, low, high, out=values)
+    spread = float(values.std())
+    result = np.zeros(array.shape, dtype=np.float32)
+    result[mask] = (values - values.mean()) / (spread if spread > 0 else 1.0)
+    return result
