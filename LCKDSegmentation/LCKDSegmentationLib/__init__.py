@@ -1,0 +1,1 @@
+"""What the module LCKDSegmentation knows of Slicer; the engine below it, lckd, knows nothing of Slicer or Qt."""
