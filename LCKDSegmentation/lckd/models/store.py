@@ -1,0 +1,209 @@
+"""Where models are kept: those that come with the program, and the user's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import resources
+from ..errors import ModelError, OutputError
+from .archive import DownloadProgress, Opener, check_hash, download, unpack
+from .card import ModelCard
+from .checksums import SUMS_FILE, verify_sums
+
+METADATA = "configs/metadata.json"
+INFERENCE = "configs/inference.json"
+WEIGHTS = "models/model.pt"
+REQUIRED = (METADATA, INFERENCE, WEIGHTS)
+
+#: The model that is used where none is named.
+DEFAULT_MODEL = "small"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model in a list.
+
+    Attributes:
+        name: what it is called by; the name of its folder.
+        path: its folder.
+        embedded: whether it came with the program.
+        card: its card; None where it cannot be read.
+        problem: why it cannot be read.
+    """
+
+    name: str
+    path: Path
+    embedded: bool
+    card: ModelCard | None
+    problem: ModelError | None = None
+
+
+def user_models_dir() -> Path:
+    """The user's models: ``LCKD_MODELS`` where it is set, else the place for data of the platform."""
+    chosen = os.environ.get("LCKD_MODELS")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        # Relative values are to be ignored (XDG Base Directory Specification).
+        configured = Path(os.environ.get("XDG_DATA_HOME", ""))
+        base = configured if configured.is_absolute() else Path.home() / ".local" / "share"
+    return base / "lckd" / "models"
+
+
+def list_models() -> list[ModelEntry]:
+    """The embedded models, then the user's, each by name. One that cannot be read is listed with its problem."""
+    entries: dict[str, ModelEntry] = {}
+    for root, embedded in ((resources.find(resources.MODELS), True), (user_models_dir(), False)):
+        for path in _model_folders(root):
+            entries.setdefault(path.name, _entry(path, embedded))
+    return list(entries.values())
+
+
+def find_model(reference: str | Path | None = None) -> Path:
+    """The folder of a model.
+
+    Args:
+        reference: the name of a listed model or the path of a model's folder; None: the embedded model.
+
+    Raises:
+        ModelError: there is none.
+    """
+    wanted = DEFAULT_MODEL if reference is None else reference
+    entries = list_models()
+    for entry in entries:
+        if str(wanted) == entry.name:
+            return entry.path
+    path = Path(wanted).expanduser()
+    if (path / METADATA).is_file():
+        return path
+    known = ", ".join(entry.name for entry in entries) or "none"
+    action = "Choose one of these, or the folder of a model."
+    if path.is_file():
+        action = "Add the archive first: lckd models add."
+    raise ModelError("MODEL_NOT_FOUND", f"There is no model '{wanted}' (there are: {known}).", action)
+
+
+def add_model(
+    source: str | Path,
+    sha256: str | None = None,
+    opener: Opener | None = None,
+    progress: DownloadProgress | None = None,
+) -> ModelEntry:
+    """Copy a model into the user's folder under the name on its card, after all checks.
+
+    Args:
+        source: a model's folder, a zip of one, or the https address of such a zip.
+        sha256: of the zip; needed for an address.
+        opener: opens the address; `urllib.request.urlopen` by default.
+        progress: called during a download.
+
+    Raises:
+        ModelError: the model is refused, or its name is taken.
+        OutputError: the user's folder cannot be written.
+    """
+    from .bundle import verify_model
+
+    root = user_models_dir()
+    with _writing(root), tempfile.TemporaryDirectory(dir=_made(root), prefix=".add-") as scratch:
+        folder = _fetch(source, Path(scratch), sha256, opener, progress)
+        name = ModelCard.read(folder / METADATA).name
+        _refuse_taken(name)
+        staged = Path(scratch) / "checked"
+        for file in (SUMS_FILE, *verify_sums(folder, REQUIRED)):
+            (staged / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / file, staged / file)
+        verify_model(staged)
+        staged.rename(root / name)
+    return _entry(root / name, embedded=False)
+
+
+def remove_model(name: str) -> None:
+    """Delete one of the user's models.
+
+    Raises:
+        ModelError: there is no such model, or it came with the program.
+        OutputError: it cannot be deleted.
+    """
+    entry = next((entry for entry in list_models() if entry.name == name), None)
+    if entry is None:
+        raise ModelError("MODEL_NOT_FOUND", f"There is no model '{name}'.", "See the list: lckd models list.")
+    if entry.embedded:
+        raise ModelError("MODEL_EMBEDDED", f"The model {name} is part of the program.", "Remove only added models.")
+    with _writing(entry.path.parent):
+        if entry.path.is_symlink():
+            entry.path.unlink()
+            return
+        with tempfile.TemporaryDirectory(dir=entry.path.parent, prefix=".remove-") as scratch:
+            entry.path.rename(Path(scratch) / name)
+
+
+def _model_folders(root: Path | None) -> list[Path]:
+    if root is None or not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if not path.name.startswith(".") and (path / METADATA).is_file())
+
+
+def _entry(path: Path, embedded: bool) -> ModelEntry:
+    try:
+        return ModelEntry(path.name, path, embedded, ModelCard.read(path / METADATA))
+    except ModelError as problem:
+        return ModelEntry(path.name, path, embedded, None, problem)
+
+
+def _fetch(
+    source: str | Path, scratch: Path, sha256: str | None, opener: Opener | None, progress: DownloadProgress | None
+) -> Path:
+    """The folder of the model that `source` stands for, unpacked below `scratch` where it is a zip."""
+    archive = Path(source)
+    if "://" in str(source):
+        archive = scratch / "model.zip"
+        download(str(source), sha256, archive, opener, progress)
+    elif archive.is_dir():
+        return archive
+    elif not archive.is_file():
+        raise ModelError("MODEL_NOT_FOUND", f"There is no file or folder '{source}'.", "Check the path.")
+    elif sha256 is not None:
+        check_hash(archive, sha256)
+    unpacked = scratch / "unpacked"
+    unpacked.mkdir()
+    unpack(archive, unpacked)
+    inner = [path for path in unpacked.iterdir() if path.is_dir() and (path / METADATA).is_file()]
+    return inner[0] if len(inner) == 1 and not (unpacked / METADATA).is_file() else unpacked
+
+
+def _refuse_taken(name: str) -> None:
+    if any(entry.name == name for entry in list_models()) or (user_models_dir() / name).exists():
+        raise ModelError(
+            "MODEL_NAME_TAKEN",
+            f"There is already a model called {name}.",
+            f"Remove it first (lckd models remove {name}), or rename the new one.",
+        )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into an error that a user understands."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            "NOT_WRITABLE",
+            f"The models cannot be changed in {folder} ({error.strerror or error}).",
+            "Check that the folder may be written to and that the disk is not full, or set LCKD_MODELS.",
+        ) from error
