@@ -44,9 +44,10 @@ def configure(cmake: str, repository: Path, tmp_path: Path):
     def run(source: Path) -> tuple[subprocess.CompletedProcess, Path]:
         build = tmp_path / "build"
         # Nothing is compiled, so that any program may stand where CMake looks for compilers and make.
-        unused = ("C_COMPILER", "CXX_COMPILER", "MAKE_PROGRAM")
-        options = [f"-DCMAKE_{tool}={cmake}" for tool in unused]
-        options += [f"-DCMAKE_{language}_COMPILER_FORCED=ON" for language in ("C", "CXX")]
+        options = [f"-DCMAKE_MAKE_PROGRAM={cmake}"]
+        for language in ("C", "CXX"):
+            compiler = f"-DCMAKE_{language}_COMPILER"
+            options += [f"{compiler}={cmake}", f"{compiler}_FORCED=ON", f"{compiler}_ID_RUN=ON"]
         options += [f"-DSlicer_DIR={repository / 'Testing/packaging/slicer_stand_ins'}", "-G", "Unix Makefiles"]
         command = [cmake, "-S", str(source), "-B", str(build), *options]
         return subprocess.run(command, capture_output=True, text=True, check=False), build
