@@ -183,7 +183,10 @@ def _write_files(folder: Path, network: LCKDNetwork, card: ModelCard, half: bool
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     (folder / WEIGHTS).parent.mkdir(parents=True, exist_ok=True)
-    state = {key: value.detach().cpu().to(torch.float16 if half else value.dtype).contiguous() for key, value in network.state_dict().items()}
+    state = {
+        key: value.detach().cpu().to(torch.float16 if half else value.dtype).contiguous()
+        for key, value in network.state_dict().items()
+    }
     torch.save(state, folder / WEIGHTS)
     write_sums(folder)
 
@@ -192,14 +195,14 @@ def _inference_config(card: ModelCard) -> dict[str, Any]:
     """What MONAI needs to build the network from the installed package: the configuration stands in the metadata."""
     window = [step * max(1, 96 // step) for step in card.stride]
     return {
-        "imports": ["$import lckd.models"],
         "bundle_root": ".",
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "network_def": {
             "_target_": "lckd.network.build_network",
             "config": {"_target_": "lckd.network.NetworkConfig.from_dict", "values": "@_meta_#lckd#network"},
         },
-        "network": "$lckd.models.load_model(@bundle_root, @device).network",
+        "model": {"_target_": "lckd.models.load_model", "reference": "@bundle_root", "device": "@device"},
+        "network": "$@model.network",
         "inferer": {"_target_": "SlidingWindowInferer", "roi_size": window, "overlap": 0.5, "mode": "gaussian"},
     }
 

@@ -69,7 +69,9 @@ def verify_sums(folder: Path, required: tuple[str, ...]) -> dict[str, str]:
 def is_inside(name: str) -> bool:
     """Whether a relative POSIX path stays below its root on every platform."""
     path = PurePosixPath(name)
-    return not (path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name or not path.parts)
+    return not (
+        path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name or not path.parts
+    )
 
 
 def missing_file(name: str) -> ModelError:
