@@ -23,12 +23,14 @@ class NetworkConfig:
         imputation: what stands for the features of a missing sequence where features are concatenated: ``mean``, the
             mean of those present at every level (Eq. 5), or ``zero``, as in the authors' code: the mean at the bottom,
             the encoder's response to an all-zero volume at the other levels.
+        window_voxels: largest part of a volume that is encoded at once.
     """
 
     architecture: Architecture = "unet"
     channels: tuple[int, ...] = (32, 64, 128, 160)
     decoder_channels: tuple[int, ...] = (16, 32, 64)
     imputation: Imputation = "mean"
+    window_voxels: int = 6_000_000
 
     def __post_init__(self) -> None:
         if self.architecture not in ("unet", "resnet_aspp") or self.imputation not in ("mean", "zero"):
@@ -61,6 +63,8 @@ def _refused(what: str) -> ModelError:
 
 PRESETS: Mapping[str, NetworkConfig] = {
     "small": NetworkConfig(),
-    "base": NetworkConfig(channels=(48, 96, 192, 320), decoder_channels=(32, 64, 128)),
-    "paper": NetworkConfig("resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256)),
+    "base": NetworkConfig(channels=(48, 96, 192, 320), decoder_channels=(32, 64, 128), window_voxels=4_000_000),
+    "paper": NetworkConfig(
+        "resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256), window_voxels=80 * 160 * 160
+    ),
 }

@@ -1,0 +1,82 @@
+"""Which device the network runs on, in which precision, with how many threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+from .errors import UsageError
+
+DEVICE_NAMES = "auto, cpu, cuda, cuda:0, cuda:1, …, or mps"
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` takes a CUDA GPU, else an Apple GPU, else the CPU.
+
+    Raises:
+        UsageError: there is no such device. A GPU that was asked for is never replaced silently.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError("UNKNOWN_DEVICE", f"'{name}' is not a device.", f"Choose {DEVICE_NAMES}.") from error
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= count.get(device.type, 0):
+        raise UsageError("NO_SUCH_DEVICE", f"This computer has no device '{name}'.", "Use --device auto or cpu.")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words, e.g. ``cuda (NVIDIA RTX A4000)``."""
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def autocast_type(device: torch.device) -> torch.dtype | None:
+    """Half precision where the hardware computes in it, else None: bfloat16 emulated by a CPU is 150 times slower."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    if device.type == "cpu" and cpu_has_bfloat16():
+        return torch.bfloat16
+    return None
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16 products (AMX or AVX-512 BF16)."""
+    return any(
+        getattr(torch.cpu, probe, bool)() for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    )
+
+
+@contextlib.contextmanager
+def computing_on(device: torch.device, half: bool = True) -> Iterator[None]:
+    """Inference mode, with autocast where that pays."""
+    dtype = autocast_type(device) if half else None
+    cast = torch.autocast(device.type, dtype=dtype) if dtype is not None else contextlib.nullcontext()
+    with torch.inference_mode(), cast:
+        yield
+
+
+def set_threads(count: int | None) -> int:
+    """Use that many CPU threads (default: as many as this process may use), and return the number."""
+    if count is None:
+        usable = getattr(os, "sched_getaffinity", None)
+        count = len(usable(0)) if usable else (os.cpu_count() or 1)
+        count = min(count, int(os.environ.get("OMP_NUM_THREADS", count)))
+    torch.set_num_threads(max(1, count))
+    return torch.get_num_threads()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of torch or NumPy means that memory ran out."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        phrase in str(error).lower() for phrase in ("out of memory", "can't allocate memory", "not enough memory")
+    )

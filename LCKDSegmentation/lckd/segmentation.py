@@ -1,0 +1,72 @@
+"""Region probabilities → label map, volumes and files on the user's own voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from .geometry import Grid, resample
+from .labels import REGIONS, LabelConvention, Region, labels_from_regions
+from .postprocess import Cleanup, clean
+from .predictor import Probabilities, nested
+from .prepare import PreparedCase
+from .sequences import Subset
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The segmentation of one subset of a case's sequences, on the voxels of the reference volume.
+
+    Attributes:
+        subset: the sequences it was made from.
+        regions: nested masks (3, D, H, W) in the order ET, TC, WT.
+        probabilities: of the regions (3, D, H, W), float32.
+        grid: the geometry of the reference volume.
+        cleaned: what the clean-up did, in words.
+    """
+
+    subset: Subset
+    regions: NDArray[np.bool_]
+    probabilities: Probabilities
+    grid: Grid
+    cleaned: list[str]
+
+    @property
+    def volumes_ml(self) -> dict[Region, float]:
+        """Volume of each region in millilitres."""
+        return {
+            region: round(float(np.count_nonzero(mask)) * self.grid.voxel_volume_ml, 3)
+            for region, mask in zip(REGIONS, self.regions, strict=True)
+        }
+
+    def label_image(self, convention: LabelConvention = LabelConvention.BRATS2023) -> sitk.Image:
+        """The label map as an image with exactly the reference volume's geometry."""
+        return self.grid.image(labels_from_regions(self.regions, convention))
+
+    def probability_image(self, region: Region) -> sitk.Image:
+        """Probability of one region, 0 to 1, with the reference volume's geometry."""
+        return self.grid.image(self.probabilities[REGIONS.index(region)])
+
+    def uncertainty_image(self) -> sitk.Image:
+        """Voxelwise entropy in bits, 0 (sure) to 1 (undecided), the highest of the three regions."""
+        p = np.clip(self.probabilities, 1e-6, 1 - 1e-6)
+        entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+        return self.grid.image(entropy.max(axis=0).astype(np.float32))
+
+
+def put_back(
+    probabilities: Probabilities,
+    prepared: PreparedCase,
+    reference: Grid,
+    subset: Subset,
+    cleanup: Cleanup = Cleanup(),
+) -> Segmentation:
+    """Move probabilities from the canonical grid to the reference volume's voxels and decide each voxel there."""
+    moved = nested(np.stack([resample(channel, prepared.grid, reference) for channel in probabilities]))
+    regions, cleaned = clean(moved > THRESHOLD, reference.voxel_volume_ml, cleanup)
+    return Segmentation(subset, regions, moved, reference, cleaned)

@@ -1,0 +1,80 @@
+"""From a training run to a verified model."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from lckd import prepare as preparation
+from lckd.errors import InputError
+from lckd.models import ModelCard, write_bundle
+from lckd.network import PRESETS, LCKDNetwork, build_network
+from lckd.sequences import subset_name
+
+from .config import TrainingConfig
+from .evaluation import read_dice
+from .run_folder import RunFolder
+from .split import Split
+
+
+def load_averaged(run: Path) -> tuple[LCKDNetwork, TrainingConfig, int]:
+    """The averaged network of a run's last checkpoint, its settings, and the number of iterations done.
+
+    Raises:
+        InputError: the folder holds no checkpoint.
+    """
+    folder = RunFolder(run)
+    state = folder.load_checkpoint()
+    if state is None:
+        raise InputError("NO_CHECKPOINT", f"{run} holds no checkpoint.", "Choose the folder of a training run.")
+    config = TrainingConfig.preset(str(folder.config))
+    network = build_network(dataclasses.replace(PRESETS[config.size], imputation=config.imputation))  # type: ignore[arg-type]
+    network.load_state_dict(state["average"])
+    return network.eval(), config, state["iteration"]
+
+
+def export(run: Path, model: Path, card: dict[str, Any], evaluation: Path | None = None, overwrite: bool = False) -> None:
+    """Write the averaged network of a run as a model whose card is filled from the run and its evaluation.
+
+    Args:
+        run: folder of the training run.
+        model: folder of the model to be; its name is the model's name.
+        card: further fields of `ModelCard`, e.g. description, data_source, dice_basis.
+        evaluation: output folder of `lckd evaluate` on the run's test cases.
+        overwrite: replace an existing model.
+
+    Raises:
+        InputError: the run has no checkpoint.
+        OutputError: the model cannot be written.
+    """
+    network, config, iteration = load_averaged(run)
+    split = Split.read(RunFolder(run).split)
+    dice = {} if evaluation is None else read_dice(evaluation)
+    fields: dict[str, Any] = {
+        "name": model.name,
+        "size": config.size,
+        "network": network.config.as_dict(),
+        "stride": network.stride,
+        "description": "LCKD network for glioma segmentation from any subset of FLAIR, T1, T1c, T2.",
+        "preprocessing": _preprocessing(),
+        "training": {
+            "iterations": iteration,
+            "settings": dataclasses.asdict(config),
+            "patients": {role: list(names) for role, names in dataclasses.asdict(split).items()},
+            "versions": {name: importlib.metadata.version(name) for name in ("torch", "monai", "numpy")},
+        },
+        "dice": {subset_name(s): {r.value: round(v, 4) for r, v in row.items()} for s, row in dice.items()},
+    }
+    write_bundle(model, network, ModelCard(**(fields | card)), half=True, overwrite=overwrite)
+
+
+def _preprocessing() -> dict[str, Any]:
+    return {
+        "spacing_mm": preparation.SPACING_MM,
+        "orientation": "LPS",
+        "crop": f"brain with {preparation.MARGIN_MM} mm margin",
+        "clip_percentiles": list(preparation.CLIP_PERCENTILES),
+        "normalisation": "z-score in the brain, 0 outside",
+    }
