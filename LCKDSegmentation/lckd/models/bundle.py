@@ -17,7 +17,7 @@ from ..errors import LckdError, ModelError, OutputError
 from ..network import LCKDNetwork, NetworkConfig, build_network
 from ..sequences import SEQUENCES
 from .card import ModelCard
-from .checksums import ADD_AGAIN, SUMS_FILE, verify_sums, write_sums
+from .checksums import ADD_AGAIN, verify_sums, write_sums
 from .readme import license_text, readme_text
 from .store import INFERENCE, METADATA, REQUIRED, WEIGHTS, find_model
 
