@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from torch import Tensor
 #: Neighbouring windows share at least this part of their length.
 OVERLAP = 0.25
 MAX_WINDOWS_PER_AXIS = 12
+#: Shortest side of a window along an axis that is divided: below, a window sees too little around a voxel.
+MIN_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,26 @@ def plan_windows(shape: Items[int], stride: Items[int], max_voxels: int) -> list
     Args:
         shape: D, H, W of the volume.
         stride: what the sizes of a window must be multiples of.
-        max_voxels: most voxels of one window, unless one stride in each direction is more.
+        max_voxels: most voxels of one window, but sides of divided axes are not made shorter than 64.
     """
     counts = itertools.product(range(1, MAX_WINDOWS_PER_AXIS + 1), repeat=3)
     best: tuple[int, int, tuple[int, ...], tuple[int, ...]] | None = None
     for count in counts:
         size = tuple(_window_length(n, k, step) for n, k, step in zip(shape, count, stride, strict=True))
         voxels, number = size[0] * size[1] * size[2], count[0] * count[1] * count[2]
-        allowed = voxels <= max_voxels or size == tuple(stride)
-        if allowed and (best is None or (voxels * number, number) < best[:2]):
+        long_enough = all(length >= MIN_LENGTH for length, parts in zip(size, count, strict=True) if parts > 1)
+        if voxels <= max_voxels and long_enough and (best is None or (voxels * number, number) < best[:2]):
             best = (voxels * number, number, size, count)
-    size, count = best[2:] if best else (tuple(stride), tuple(-(-n // s) for n, s in zip(shape, stride, strict=True)))
+    size, count = best[2:] if best else _smallest(shape, stride)
     starts = [_starts(n, k, length) for n, k, length in zip(shape, count, size, strict=True)]
     return [Window(start, size) for start in itertools.product(*starts)]  # type: ignore[arg-type]
+
+
+def _smallest(shape: Items[int], stride: Items[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Size and number of the smallest windows that still see enough."""
+    size = [min(_window_length(n, 1, step), step * -(-MIN_LENGTH // step)) for n, step in zip(shape, stride, strict=True)]
+    count = [max(1, math.ceil((n / s - OVERLAP) / (1 - OVERLAP))) for n, s in zip(shape, size, strict=True)]
+    return tuple(size), tuple(count)
 
 
 def _window_length(length: int, count: int, step: int) -> int:
