@@ -1,0 +1,176 @@
+"""Sampling, schedule, settings, and a whole small run: resumed exactly, exported, evaluated."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lckd import Case
+from lckd.discovery import find_case
+from lckd.engine import Engine, Settings
+from lckd.errors import InputError, LckdError, UsageError
+from lckd.labels import REGIONS
+from lckd.models import load_model
+from lckd.sequences import SEQUENCES, Sequence, parse_subset, subset_name
+from phantoms import make_case, write_case
+
+from lckd_training.config import TrainingConfig
+from lckd_training.data import find_labelled, load_cases
+from lckd_training.evaluation import evaluate, mean_of_subsets
+from lckd_training.export import export
+from lckd_training.run_folder import RunFolder
+from lckd_training.sampling import draw_patch, draw_present
+from lckd_training.schedule import learning_rate
+from lckd_training.split import Split
+from lckd_training.trainer import train
+
+SMOKE = TrainingConfig.preset("smoke").overridden(
+    ["iterations=6", "election_interval=2", "checkpoint_interval=3", "election=[b]", "test=[c]", "patch=32"]
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four labelled cases, one of them with two sequences only."""
+    root = tmp_path_factory.mktemp("data")
+    for seed, name in enumerate("abcd"):
+        write_case(root / name, make_case(seed), SEQUENCES if name != "d" else parse_subset("flair,t1c"))
+    return root
+
+
+def steps(run: Path) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in RunFolder(run).events.read_text().splitlines()]
+    keys = ("iteration", "loss", "loss_task", "loss_ckd", "lr", "present")
+    return [{key: event[key] for key in keys} for event in events if event["event"] == "step"]
+
+
+@pytest.fixture(scope="module")
+def finished_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train(data, SMOKE, run)
+    return run
+
+
+def test_an_interrupted_run_goes_on_exactly(data: Path, finished_run: Path, tmp_path: Path) -> None:
+    class Interruption(Exception):
+        pass
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["iteration"] == 4:
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        train(data, SMOKE, tmp_path / "run", announce=interrupt)
+    with pytest.raises(InputError, match="already holds a run"):
+        train(data, SMOKE, tmp_path / "run")
+    train(data, SMOKE, tmp_path / "run", resume=True)
+    again = steps(tmp_path / "run")
+    assert [step["iteration"] for step in again] == [0, 1, 2, 3, 4, 3, 4, 5]
+    assert again[3:5] == again[5:7]
+    assert again[:3] + again[5:] == steps(finished_run)
+
+
+def test_a_run_folder_holds_what_was_promised(finished_run: Path) -> None:
+    folder = RunFolder(finished_run)
+    assert TrainingConfig.preset(str(folder.config)) == SMOKE
+    assert Split.read(folder.split) == Split(("a", "d"), ("b",), ("c",))
+    events = [json.loads(line) for line in folder.events.read_text().splitlines()]
+    election = next(event for event in events if event["event"] == "election")
+    assert set(election["teachers"]) == {"ET", "TC", "WT"}
+    assert set(election["dice"]) == {sequence.value for sequence in SEQUENCES}
+    assert len(list(folder.checkpoints.glob("*.pt"))) == SMOKE.keep_checkpoints
+    assert [step["loss_ckd"] > 0 for step in steps(finished_run) if step["iteration"] < 2] == [False, False]
+    taught = [s for s in steps(finished_run) if s["iteration"] >= 2 and s["loss_ckd"] > 0]
+    assert taught, "after an election, teachers must teach"
+
+
+def test_export_and_evaluation_of_a_run(data: Path, finished_run: Path, tmp_path: Path) -> None:
+    export(finished_run, tmp_path / "model", {})
+    engine = Engine(load_model(tmp_path / "model"), Settings(device="cpu"))
+    table = evaluate(engine, [find_case(data / "c"), find_case(data / "d")], tmp_path / "evaluation")
+    assert len(table) == 15
+    export(finished_run, tmp_path / "model", {}, tmp_path / "evaluation", overwrite=True)
+    card = load_model(tmp_path / "model").card
+    assert set(card.dice) == {subset_name(subset) for subset in table}
+    assert card.training["patients"]["test"] == ["c"]
+    lines = (tmp_path / "evaluation" / "cases.csv").read_text().splitlines()
+    assert lines[0] == "case,subset,region,dice,hd95_mm"
+    assert len(lines) == 1 + (15 + 3) * len(REGIONS)
+    assert set(mean_of_subsets(table)) == set(REGIONS)
+    assert Case.from_folder(data / "d").present == parse_subset("flair,t1c")
+
+
+def test_the_law_of_missing_sequences_is_uniform_in_their_number() -> None:
+    rng = np.random.default_rng(0)
+    sizes = Counter(len(draw_present(SEQUENCES, rng)) for _ in range(4000))
+    assert all(abs(sizes[size] / 4000 - 0.25) < 0.03 for size in (1, 2, 3, 4))
+    singles = Counter(draw_present((Sequence.FLAIR, Sequence.T2), rng) for _ in range(2000))
+    assert set(singles) == {(Sequence.FLAIR,), (Sequence.T2,), (Sequence.FLAIR, Sequence.T2)}
+
+
+def test_patches_are_reproducible_masked_and_labelled_without_interpolation(data: Path, tmp_path: Path) -> None:
+    case = load_cases([find_case(data / "a")], tmp_path)[0]
+    for number in range(6):
+        first, second = (
+            draw_patch(case, SEQUENCES[:2], 32, 1.0, np.random.default_rng([1, number])) for _ in range(2)
+        )
+        assert all(torch.equal(first.images[s], second.images[s]) for s in first.images)
+        assert first.images[Sequence.FLAIR].shape == (1, 1, 32, 32, 32)
+        assert first.regions.shape == (1, 3, 32, 32, 32)
+        assert set(first.regions.unique().tolist()) <= {0.0, 1.0}
+        assert first.regions.any(), "a patch around a tumor voxel shows tumor"
+        enhancing, core, whole = first.regions[0]
+        assert (enhancing <= core).all()
+        assert (core <= whole).all()
+        flair = first.images[Sequence.FLAIR][0, 0]
+        assert flair[whole > 0].mean() > flair[(whole == 0) & (flair != 0)].mean(), "the label follows the image"
+
+
+def test_the_cache_is_used_and_noticed_to_be_old(data: Path, tmp_path: Path) -> None:
+    files = find_labelled(data)
+    built: list[str] = []
+    load_cases(files, tmp_path, built.append)
+    load_cases(files, tmp_path, built.append)
+    assert len(built) == len(files)
+    assert files[0].labels is not None
+    files[0].labels.touch()
+    load_cases(files, tmp_path, built.append)
+    assert len(built) == len(files) + 1
+
+
+def test_schedules_start_high_and_end_at_zero() -> None:
+    for schedule in ("cosine", "trapezoid"):
+        config = TrainingConfig(schedule=schedule, iterations=1000, warmup_iterations=10, decay_iterations=300)
+        rates = [learning_rate(iteration, config) for iteration in range(1001)]
+        assert rates[0] == pytest.approx(config.learning_rate / 10, rel=0.01)
+        assert max(rates) == pytest.approx(config.learning_rate, rel=0.01)
+        assert rates[1000] == pytest.approx(0, abs=1e-9)
+    assert rates[700] == config.learning_rate
+    assert rates[850] == pytest.approx(config.learning_rate / 2)
+
+
+@pytest.mark.parametrize(
+    "setting", ["size=tiny", "nonsense=1", "patch=33", "iterations=many", "alpha", "schedule=steps", "distance=3"]
+)
+def test_impossible_settings_are_refused(setting: str) -> None:
+    with pytest.raises(UsageError):
+        TrainingConfig().overridden([setting])
+
+
+def test_a_split_never_uses_a_case_twice() -> None:
+    names = [f"case{number}" for number in range(20)]
+    split = Split.draw(names, TrainingConfig(test=("case3",)))
+    assert sorted([*split.train, *split.election, *split.test]) == sorted(names)
+    assert len(split.election) == 4
+    with pytest.raises(InputError, match="case99"):
+        Split.draw(names, TrainingConfig(test=("case99",)))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_its_last_good_state(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(LckdError, match="no longer a number"):
+        train(data, SMOKE.overridden(["learning_rate=1e30", "iterations=20", "warmup_iterations=1"]), tmp_path / "run")
+    state = RunFolder(tmp_path / "run").load_checkpoint()
+    assert state is None or all(value.isfinite().all() for value in state["network"].values())
