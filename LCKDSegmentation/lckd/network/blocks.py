@@ -19,6 +19,9 @@ class InstanceNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (B, C, D, H, W) over D, H, W."""
+        if input[0, 0].numel() == 1:
+            # Group norm computes the zero deviation with a rounding error, which 1/√eps would magnify 316 times.
+            return (input - input) * self.weight.view(-1, 1, 1, 1) + self.bias.view(-1, 1, 1, 1)
         return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
 
