@@ -42,9 +42,12 @@ class Sample:
     regions: Tensor
 
 
-def draw_present(available: Subset, rng: np.random.Generator) -> Subset:
-    """The paper's law of missing sequences: how many are dropped, uniformly, then which."""
-    keep = len(available) - int(rng.integers(0, len(available)))
+def draw_present(available: Subset, rng: np.random.Generator, count_rng: np.random.Generator | None = None) -> Subset:
+    """The paper's law of missing sequences: how many are dropped, uniformly, then which.
+
+    `count_rng` draws how many; processes that share it have equally much to encode, and wait less for each other.
+    """
+    keep = len(available) - int((count_rng or rng).integers(0, len(available)))
     return subset_of(available[index] for index in rng.choice(len(available), keep, replace=False))
 
 

@@ -120,7 +120,7 @@ class Trainer:
 
     def _draw(self, rng: np.random.Generator) -> Sample:
         case = self.cases[rng.integers(len(self.cases))]
-        present = draw_present(case.present, rng)
+        present = draw_present(case.present, rng, np.random.default_rng([self.config.seed, self.iteration]))
         sample = draw_patch(case, present, self.config.patch, self.config.tumour_share, rng)
         images = {sequence: image.to(self.device) for sequence, image in sample.images.items()}
         return Sample(images, sample.regions.to(self.device))
