@@ -22,6 +22,9 @@ class Cleanup:
     min_enhancing_ml: float = 0.0
 
 
+NO_CLEANUP = Cleanup()
+
+
 def clean(regions: NDArray[np.bool_], voxel_ml: float, cleanup: Cleanup) -> tuple[NDArray[np.bool_], list[str]]:
     """Clean nested region masks (3, D, H, W) in the order ET, TC, WT; returns them and what was done, in words."""
     enhancing, core, whole = regions

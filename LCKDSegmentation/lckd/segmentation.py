@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .geometry import Grid, resample
 from .labels import REGIONS, LabelConvention, Region, labels_from_regions
-from .postprocess import Cleanup, clean
+from .postprocess import NO_CLEANUP, Cleanup, clean
 from .predictor import Probabilities, nested
 from .prepare import PreparedCase
 from .sequences import Subset
@@ -64,7 +64,7 @@ def put_back(
     prepared: PreparedCase,
     reference: Grid,
     subset: Subset,
-    cleanup: Cleanup = Cleanup(),
+    cleanup: Cleanup = NO_CLEANUP,
 ) -> Segmentation:
     """Move probabilities from the canonical grid to the reference volume's voxels and decide each voxel there."""
     moved = nested(np.stack([resample(channel, prepared.grid, reference) for channel in probabilities]))

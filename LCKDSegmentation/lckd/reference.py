@@ -1,0 +1,62 @@
+"""A reference segmentation: read from its file and moved to the voxels of a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .geometry import Grid, resample
+from .images import ImageFile, read_image
+from .labels import LabelConvention, convention_of, regions_from_labels
+
+#: At least this part of the reference's tumour must lie within the result's volume.
+MIN_INSIDE = 0.5
+
+
+def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = None) -> NDArray[np.bool_]:
+    """Nested region masks (3, D, H, W) in the order ET, TC, WT of a label file, on `grid` (nearest voxel).
+
+    Args:
+        path: 3-D image of labels.
+        grid: where the masks shall lie.
+        convention: what the numbers mean; None: decided by the values (a 4 is never guessed).
+
+    Raises:
+        InputError: the file is refused, holds no labels, does not say what they mean, or lies elsewhere in space.
+    """
+    image = read_image(ImageFile(path))
+    labels, own = _whole_numbers(sitk.GetArrayViewFromImage(image), path), Grid.of(image)
+    known = convention_of(labels, convention)
+    if _share_inside(labels, own, grid) < MIN_INSIDE:
+        raise InputError(
+            "REFERENCE_ELSEWHERE",
+            f"The reference segmentation {path.name} does not lie where the images are.",
+            "Choose the segmentation that belongs to these images.",
+        )
+    return regions_from_labels(resample(labels, own, grid, "nearest"), known)
+
+
+def _whole_numbers(array: NDArray, path: Path) -> NDArray[np.int32]:
+    """The labels as integers; some programs store them as floating-point numbers."""
+    labels = np.zeros(array.shape, dtype=np.int32)
+    if np.isfinite(array).all():
+        labels = np.rint(np.clip(array, -(2**31), 2**31 - 1)).astype(np.int32)
+    if not np.array_equal(labels, array):
+        raise InputError(
+            "NOT_LABELS",
+            f"The reference segmentation {path.name} holds values that are not whole numbers.",
+            "Give a label map, not an image or a probability map.",
+        )
+    return labels
+
+
+def _share_inside(labels: NDArray[np.int32], own: Grid, target: Grid) -> float:
+    """Which part of the labelled voxels' centres (of all voxels' corners, if none is labelled) lies in `target`."""
+    points = np.argwhere(labels)[:, ::-1] @ own.matrix.T + np.asarray(own.origin) if labels.any() else own.corners()
+    index = (points - np.asarray(target.origin)) @ np.linalg.inv(target.matrix).T
+    inside = (index >= -0.5).all(axis=1) & (index <= np.asarray(target.size) - 0.5).all(axis=1)
+    return float(inside.mean())
