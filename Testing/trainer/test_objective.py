@@ -41,7 +41,9 @@ def test_task_loss_is_dice_plus_summed_cross_entropy() -> None:
     logits = torch.randn(1, 3, 4, 4, 4, generator=torch.Generator().manual_seed(1))
     regions = (torch.rand(1, 3, 4, 4, 4, generator=torch.Generator().manual_seed(2)) > 0.5).float()
     p = logits.sigmoid()
-    dice = sum(1 - 2 * (p[:, k] * regions[:, k]).sum() / (p[:, k].sum() + regions[:, k].sum() + 1) for k in range(3)) / 3
+    dice = (
+        sum(1 - 2 * (p[:, k] * regions[:, k]).sum() / (p[:, k].sum() + regions[:, k].sum() + 1) for k in range(3)) / 3
+    )
     entropy = -(regions * p.log() + (1 - regions) * (1 - p).log())
     expected = dice + entropy.mean(dim=(0, 2, 3, 4)).sum()
     assert torch.allclose(task_loss(logits, regions), expected, rtol=1e-5)

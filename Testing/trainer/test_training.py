@@ -114,9 +114,7 @@ def test_the_law_of_missing_sequences_is_uniform_in_their_number() -> None:
 def test_patches_are_reproducible_masked_and_labelled_without_interpolation(data: Path, tmp_path: Path) -> None:
     case = load_cases([find_case(data / "a")], tmp_path)[0]
     for number in range(6):
-        first, second = (
-            draw_patch(case, SEQUENCES[:2], 32, 1.0, np.random.default_rng([1, number])) for _ in range(2)
-        )
+        first, second = (draw_patch(case, SEQUENCES[:2], 32, 1.0, np.random.default_rng([1, number])) for _ in range(2))
         assert all(torch.equal(first.images[s], second.images[s]) for s in first.images)
         assert first.images[Sequence.FLAIR].shape == (1, 1, 32, 32, 32)
         assert first.regions.shape == (1, 3, 32, 32, 32)
@@ -171,6 +169,6 @@ def test_a_split_never_uses_a_case_twice() -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run_with_its_last_good_state(data: Path, tmp_path: Path) -> None:
     with pytest.raises(LckdError, match="no longer a number"):
-        train(data, SMOKE.overridden(["learning_rate=1e30", "iterations=20", "warmup_iterations=1"]), tmp_path / "run")
+        train(data, SMOKE.overridden(["learning_rate=1.0e+30", "iterations=20", "warmup_iterations=1"]), tmp_path / "run")
     state = RunFolder(tmp_path / "run").load_checkpoint()
     assert state is None or all(value.isfinite().all() for value in state["network"].values())
