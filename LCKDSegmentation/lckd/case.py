@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from .discovery import CaseFiles, find_case
 from .errors import InputError
-from .images import ImageFile, check_intensities, read_image
+from .images import ImageFile, check_intensities, read_images
 from .labels import LabelConvention
 from .sequences import REFERENCE_PREFERENCE, SEQUENCES, Sequence, Subset, subset_of, subset_title
 
@@ -91,7 +91,7 @@ class Case:
             )
         files = {sequence: found.images[sequence] for sequence in wanted}
         _check_distinct(files)
-        images = {sequence: read_image(file) for sequence, file in files.items()}
+        images = read_images(files)
         names = {sequence: file.path.name for sequence, file in files.items()}
         return Case.from_images(
             images, grid, found.name, {s: str(f) for s, f in files.items()}, names, found.labels, found.convention
@@ -116,7 +116,8 @@ class Case:
             raise InputError("NO_SEQUENCE", "No image was given.", "Give at least one of FLAIR, T1, T1c, T2.")
         ordered = {sequence: images[sequence] for sequence in subset_of(images)}
         for sequence, image in ordered.items():
-            check_intensities(sitk.GetArrayViewFromImage(image), (names or {}).get(sequence, f"The {sequence.title} image"))
+            name_of_file = (names or {}).get(sequence, f"The {sequence.title} image")
+            check_intensities(sitk.GetArrayViewFromImage(image), name_of_file)
         _check_not_copies(ordered)
         return Case(name, ordered, _grid_sequence(ordered, grid), sources or {}, labels, convention)
 

@@ -49,9 +49,7 @@ def autocast_type(device: torch.device) -> torch.dtype | None:
 
 def cpu_has_bfloat16() -> bool:
     """Whether the CPU has instructions for bfloat16 products (AMX or AVX-512 BF16)."""
-    return any(
-        getattr(torch.cpu, probe, bool)() for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    )
+    return any(getattr(torch.cpu, probe, bool)() for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
 
 
 @contextlib.contextmanager
@@ -68,7 +66,8 @@ def set_threads(count: int | None) -> int:
     if count is None:
         usable = getattr(os, "sched_getaffinity", None)
         count = len(usable(0)) if usable else (os.cpu_count() or 1)
-        count = min(count, int(os.environ.get("OMP_NUM_THREADS", count)))
+        wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        count = min(count, int(wanted)) if wanted.isdigit() else count
     torch.set_num_threads(max(1, count))
     return torch.get_num_threads()
 

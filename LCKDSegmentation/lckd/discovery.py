@@ -12,11 +12,13 @@ from .images import ImageFile, image_stem, is_image_name
 from .labels import LabelConvention
 from .sequences import SEQUENCES, Sequence, sequence_of_file_name
 
-_SEGMENTATION = re.compile(r"(^|[^a-z])(seg|segm|segmentation|tumor_segmentation|labels?)$")
+#: UCSF-PDGM also has masks of brain and parenchyma, which are no reference.
+_SEGMENTATION = re.compile(r"(^|(?<!brain)(?<!parenchyma)[^a-z])(seg|segm|segmentation|labels?)$")
 #: The origin that a case's name gives away, and with it the meaning of the labels. A 4 in a BraTS-GLI file is the
-#: resection cavity of 2024; the earlier BraTS-GLI files have none, so the 2024 convention reads both.
+#: resection cavity of 2024; the earlier BraTS-GLI files have none, so the 2024 convention reads both. BraTS-PED changed
+#: its numbers from year to year under the same names, so it is not here.
 _ORIGINS = (
-    (re.compile(r"^brats-(gli|ssa|ped)-", re.IGNORECASE), LabelConvention.BRATS2024),
+    (re.compile(r"^brats-(gli|ssa)-", re.IGNORECASE), LabelConvention.BRATS2024),
     (re.compile(r"^brats(17|18|19|20|2018|2019|2020|2021)_", re.IGNORECASE), LabelConvention.BRATS2021),
     (re.compile(r"^(ucsf-pdgm|upenn-gbm)-", re.IGNORECASE), LabelConvention.BRATS2021),
     (re.compile(r"^brats_\d{3}$", re.IGNORECASE), LabelConvention.MSD),
@@ -52,9 +54,9 @@ def find_case(path: Path) -> CaseFiles:
         return _msd_case(path)
     images: dict[Sequence, ImageFile] = {}
     labels: Path | None = None
-    for file in sorted(file for file in path.iterdir() if file.is_file() and is_image_name(file)):
+    for file in _images_in(path):
         if _SEGMENTATION.search(image_stem(file).lower()):
-            labels = file
+            labels = labels if _is_own_result(file) else file
             continue
         sequence = sequence_of_file_name(image_stem(file))
         if sequence is None:
@@ -82,23 +84,36 @@ def find_cases(root: Path) -> list[CaseFiles]:
     Raises:
         InputError: there is none, or one of them has a sequence twice.
     """
+    return [find_case(path) for path in case_paths(root)]
+
+
+def case_paths(root: Path) -> list[Path]:
+    """The folders and 4-D files below a folder that `find_case` takes, so that a bad one need not end the others.
+
+    Raises:
+        InputError: there is none.
+    """
     if not root.is_dir():
         raise InputError("FILE_NOT_FOUND", f"The folder {root} does not exist.", "Check the path.")
-    cases = [
-        find_case(entry) for entry in sorted([root, *root.rglob("*")]) if entry.is_dir() and _has_sequence(entry)
-    ]
-    cases += [_msd_case(file) for folder in ("imagesTr", "imagesTs") for file in sorted(root.glob(f"{folder}/*.nii.gz"))]
-    if not cases:
+    folders = [entry for entry in (root, *root.rglob("*")) if entry.is_dir()]
+    paths = [folder for folder in folders if any(sequence_of_file_name(image_stem(f)) for f in _images_in(folder))]
+    msd = [folder for folder in folders if folder.name in ("imagesTr", "imagesTs") and folder not in paths]
+    paths += [file for folder in msd for file in _images_in(folder)]
+    if not paths:
         raise InputError(
             "NO_CASE", f"There is no case below {root}.", "Give a folder whose sub-folders hold one case each."
         )
-    return cases
+    return sorted(paths)
 
 
-def _has_sequence(folder: Path) -> bool:
-    return any(
-        file.is_file() and is_image_name(file) and sequence_of_file_name(image_stem(file)) for file in folder.iterdir()
-    )
+def _is_own_result(file: Path) -> bool:
+    """Whether this program wrote the segmentation: what it says must not be compared with itself."""
+    return image_stem(file) == "segmentation" and (file.parent / "report.json").exists()
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Image files, sorted; names with a dot in front are leftovers, such as macOS makes beside every file."""
+    return sorted(f for f in folder.iterdir() if f.is_file() and is_image_name(f) and not f.name.startswith("."))
 
 
 def _msd_case(path: Path) -> CaseFiles:

@@ -73,11 +73,17 @@ class Result:
         """Volume of each region in millilitres."""
         return self.segmentation.volumes_ml
 
-    def write(self, folder: str | Path, **options: Any) -> None:
-        """Write segmentation, report and preview; see `lckd.output.write_result` for the options."""
-        from .output import write_result
+    def write(self, output: str | Path, overwrite: bool = False, **options: Any) -> None:
+        """Write segmentation, preview and report into a folder; see `lckd.output.write_result` for the options.
 
-        write_result(self, Path(folder), **options)
+        Raises:
+            OutputError: there is a segmentation already, or the folder cannot be written to.
+        """
+        from .output import check_output, report_path, write_report, write_result
+
+        check_output(Path(output), overwrite)
+        write_result(self, Path(output), **options)
+        write_report(self.report, report_path(Path(output)))
 
 
 class Engine:
@@ -131,7 +137,7 @@ class Engine:
                 put_back(probabilities.pop(subset), prepared, reference, subset, self.settings.cleanup)
                 for subset in wanted
             ]
-        return [Result(case, one, self._report(one, prepared, predictor, warnings, progress)) for one in restored]
+        return [Result(case, one, self._report(case, one, prepared, predictor, warnings, progress)) for one in restored]
 
     def predictor(self, warn: Callable[[str], None]) -> Predictor:
         """The predictor of this model on this device."""
@@ -139,6 +145,7 @@ class Engine:
 
     def _report(
         self,
+        case: Case,
         segmentation: Segmentation,
         prepared: PreparedCase,
         predictor: Predictor,
@@ -146,7 +153,10 @@ class Engine:
         progress: Progress,
     ) -> dict[str, Any]:
         subset = segmentation.subset
-        return base_report() | {
+        report = base_report() | {
+            "case": case.name,
+            "inputs": {sequence.value: source for sequence, source in case.sources.items()},
+            "grid": case.grid_sequence.value,
             "model": {"name": self.model.name, "sha256": self.model.sha256},
             "device": describe_device(predictor.plan.device),
             "threads": self.threads,
@@ -161,7 +171,8 @@ class Engine:
             "warnings": [*prepared.warnings, *warnings, *self.subset_warnings(subset)],
             "seconds": rounded_seconds(progress.seconds),
             "peak_memory_mb": peak_memory_mb(),
-        } | self._gpu_memory()
+        }
+        return report | self._gpu_memory()
 
     def _gpu_memory(self) -> dict[str, float]:
         if self.device.type != "cuda":
@@ -173,14 +184,13 @@ class Engine:
         warnings = []
         missing = missing_from(subset)
         if missing:
-            warnings.append(f"Without {subset_title(missing)}: its features were imputed from those present.")
+            warnings.append(f"Without {subset_title(missing)}: the missing features were imputed from those present.")
         if Sequence.T1C not in subset:
             warnings.append("Without T1c the enhancing tumour and the tumour core are not reliable.")
         for region, dice in self.model.card.expected_dice(subset).items():
             if dice < UNRELIABLE_DICE:
-                warnings.append(
-                    f"With {subset_title(subset)}, expect a Dice of only {dice:.2f} for {region.value} ({region.title})."
-                )
+                which = f"{region.value} ({region.title})"
+                warnings.append(f"With {subset_title(subset)}, expect a Dice of only {dice:.2f} for {which}.")
         return warnings
 
 

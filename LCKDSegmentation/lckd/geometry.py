@@ -13,8 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-#: Two voxel centres closer than this fraction of a voxel are the same point.
-ALIGNMENT_TOLERANCE = 1e-3
+#: Two voxel centres closer than this fraction of a voxel are the same point; headers round.
+ALIGNMENT_TOLERANCE = 1e-2
 
 IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -48,7 +48,7 @@ class Grid:
         """3×3 matrix from index steps (x, y, z) to millimetres."""
         return np.asarray(self.direction).reshape(3, 3) * np.asarray(self.spacing)
 
-    def corners(self, start: NDArray[np.floating] | None = None, stop: NDArray[np.floating] | None = None) -> NDArray:
+    def corners(self, start: NDArray | None = None, stop: NDArray | None = None) -> NDArray[np.float64]:
         """Physical positions (8, 3) of the corner voxel centres of the index box [start, stop), default all."""
         low = np.zeros(3) if start is None else np.asarray(start, dtype=float)
         high = (np.asarray(self.size, dtype=float) if stop is None else np.asarray(stop, dtype=float)) - 1
@@ -66,7 +66,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class _Alignment:
-    """Index of the source = sign × index of the target along `axes`, plus `offset`; all per target axis (x, y, z)."""
+    """How voxel indices (x, y, z) of a target map to those of a source.
+
+    Along target axis k the index of source axis ``axes[k]`` is ``signs[k]`` × target index + ``offset[axes[k]]``.
+    """
 
     axes: tuple[int, int, int]
     signs: tuple[int, int, int]
@@ -83,11 +86,11 @@ def _alignment(source: Grid, target: Grid) -> _Alignment | None:
         np.abs(rounded).sum(1), np.ones(3)
     )
     drift = np.abs(steps - rounded) @ np.asarray(target.size) + np.abs(offset - np.rint(offset))
-    if not is_permutation or drift.max() > ALIGNMENT_TOLERANCE * max(target.size):
+    if not is_permutation or drift.max() > ALIGNMENT_TOLERANCE:
         return None
     axes = np.abs(rounded).argmax(0)
     signs = rounded[axes, range(3)]
-    return _Alignment(tuple(axes.tolist()), tuple(signs.astype(int).tolist()), tuple(np.rint(offset).astype(int)))
+    return _Alignment(*(tuple(values.astype(int).tolist()) for values in (axes, signs, np.rint(offset))))
 
 
 def _copy_aligned(array: NDArray, alignment: _Alignment, target: Grid, outside: float) -> NDArray:
@@ -100,12 +103,17 @@ def _copy_aligned(array: NDArray, alignment: _Alignment, target: Grid, outside: 
         index = first + sign * np.arange(target.size[axis])
         inside = np.flatnonzero((index >= 0) & (index < length))
         if inside.size == 0:
-            return result.transpose(2, 1, 0)
+            return np.full(target.shape, outside, dtype=array.dtype)
         start, stop = int(index[inside[0]]), int(index[inside[-1]]) + sign
         take.append(slice(start, None if stop < 0 else stop, sign))
         put.append(slice(int(inside[0]), int(inside[-1]) + 1))
     result[tuple(put)] = by_xyz[tuple(take)]
     return np.ascontiguousarray(result.transpose(2, 1, 0))
+
+
+def coincide(source: Grid, target: Grid) -> bool:
+    """Whether the voxel centres of one grid are those of the other, so that moving an array is an exact copy."""
+    return _alignment(source, target) is not None
 
 
 def resample(
@@ -132,7 +140,9 @@ def resample(
 
 
 def _smooth_before_shrinking(image: sitk.Image, spacing: float) -> sitk.Image:
-    sigmas = [0.4 * np.sqrt(max(spacing**2 - own**2, 0.0)) if own < 0.75 * spacing else 0.0 for own in image.GetSpacing()]
+    sigmas = [
+        0.4 * np.sqrt(max(spacing**2 - own**2, 0.0)) if own < 0.75 * spacing else 0.0 for own in image.GetSpacing()
+    ]
     for axis, sigma in enumerate(sigmas):
         if sigma > 0:
             smooth = sitk.RecursiveGaussianImageFilter()

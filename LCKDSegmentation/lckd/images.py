@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from .errors import InputError, OutputError
+from .nifti import check_nifti_data, not_finite
+from .sequences import SEQUENCES
+
+Key = TypeVar("Key")
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+#: Suffixes of one-file formats, the only ones to write: a second file beside could not be replaced in one step.
+WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 #: More voxels than any head scan has; a header that claims more is wrong, and its data would not fit into memory.
 MAX_VOXELS = 1024**3 // 2
 MIN_SLICES = 8
@@ -53,57 +61,101 @@ def read_image(source: ImageFile) -> sitk.Image:
     Raises:
         InputError: missing, empty, unreadable, of another kind, with another number of dimensions, or too large.
     """
+    return read_images({None: source})[None]
+
+
+def read_images(sources: Mapping[Key, ImageFile]) -> dict[Key, sitk.Image]:
+    """Read several 3-D scalar images; a 4-D file that holds several of them is read once.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    files: dict[Path, sitk.Image] = {}
+    for source in sources.values():
+        if source.path not in files:
+            files[source.path] = _read_file(source)
+    return {key: _take_volume(files[source.path], source) for key, source in sources.items()}
+
+
+def _read_file(source: ImageFile) -> sitk.Image:
+    """Check the header, then that the data is there, then read it."""
     path = source.path
-    reader = _open(path)
-    size = [length for length in reader.GetSize() if length > 0]
-    if np.prod([float(length) for length in size]) > MAX_VOXELS * 4:
-        raise InputError(
-            "IMAGE_TOO_LARGE",
-            f"{path.name} claims {'×'.join(map(str, size))} voxels, more than any head scan has.",
-            "Check the file; its header is probably damaged.",
-        )
-    dimensions = sum(length > 1 for length in size[3:]) + 3
-    if source.component is None and (dimensions > 3 or reader.GetNumberOfComponents() > 1):
-        raise InputError(
-            "NOT_3D",
-            f"{path.name} holds several volumes or colours, where one 3-D image is needed.",
-            "Give one 3-D file for each sequence, or the whole 4-D file as the case.",
-        )
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise _unreadable(path, "is damaged or cut short") from error
-    return _take_volume(image, source)
+    with _quiet():
+        reader = _open(path)
+        size = reader.GetSize()
+        volumes = math.prod(size[3:]) * reader.GetNumberOfComponents()
+        _check_size(source, size[:3], volumes)
+        try:
+            if path.name.lower().endswith((".nii", ".nii.gz")):
+                header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+                if not check_nifti_data(path, header, math.prod(size)):
+                    raise _unreadable(path, "is damaged or cut short")
+            return reader.Execute()
+        except RuntimeError as error:
+            raise _unreadable(path, "is damaged or cut short") from error
 
 
 def _open(path: Path) -> sitk.ImageFileReader:
     """A reader whose header has been read."""
     if not path.exists():
         raise InputError("FILE_NOT_FOUND", f"{path.name} does not exist.", "Check the path.")
+    if path.is_dir():
+        raise InputError(
+            "NOT_A_FILE", f"{path.name} is a folder, where an image file is needed.", "Name the file in it."
+        )
     if not is_image_name(path):
         raise InputError(
-            "WRONG_SUFFIX", f"{path.name} is not an image file this program reads.", f"Use one of {', '.join(SUFFIXES)}."
+            "WRONG_SUFFIX",
+            f"{path.name} is not an image file this program reads.",
+            f"Use one of {', '.join(SUFFIXES)}.",
         )
-    if path.is_dir() or path.stat().st_size == 0:
+    if path.stat().st_size == 0:
         raise InputError("EMPTY_FILE", f"{path.name} is empty.", "Export the image again.")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        with _quiet_itk():
-            reader.ReadImageInformation()
+        reader.ReadImageInformation()
     except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise InputError(
+                "SHEARED",
+                f"The voxel axes of {path.name} are not at right angles.",
+                "Resample the image to a regular grid first.",
+            ) from error
         raise _unreadable(path, "cannot be read as an image") from error
     return reader
 
 
+def _check_size(source: ImageFile, size: tuple[int, ...], volumes: int) -> None:
+    """Refuse a wrong number of volumes, and headers so large that reading what they promise would fill the memory."""
+    name = source.path.name
+    if math.prod(size) > MAX_VOXELS:
+        raise InputError(
+            "IMAGE_TOO_LARGE",
+            f"{name} claims {'×'.join(map(str, size))} voxels, more than any head scan has.",
+            "Check the file; its header is probably damaged.",
+        )
+    if len(size) < 3 or (source.component is None and volumes > 1):
+        raise InputError(
+            "NOT_3D",
+            f"{name} is not one 3-D image: it is flat, or holds several volumes or colors.",
+            "Give one 3-D file for each sequence, or the whole 4-D file as the case.",
+        )
+    if source.component is not None and volumes != len(SEQUENCES):
+        raise InputError(
+            "NOT_4D",
+            f"{name} holds {volumes} volume(s), where the four of FLAIR, T1, T1c, T2 are needed.",
+            "Give a folder as the case, or name the files with --flair, --t1, --t1c, --t2.",
+        )
+
+
 def _take_volume(image: sitk.Image, source: ImageFile) -> sitk.Image:
     """Drop the fourth dimension: the chosen component, or the only one."""
-    if image.GetDimension() == 4:
-        image = image[..., source.component or 0]
-    elif image.GetNumberOfComponentsPerPixel() > 1:
-        image = sitk.VectorIndexSelectionCast(image, source.component or 0)
-    if image.GetDimension() != 3:
-        raise InputError("NOT_3D", f"{source.path.name} is not a 3-D image.", "Give a 3-D image.")
+    component = source.component or 0
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        image = sitk.VectorIndexSelectionCast(image, component)
+    while image.GetDimension() > 3:
+        image = image[..., component if image.GetSize()[-1] > 1 else 0]
     return image
 
 
@@ -120,8 +172,8 @@ def check_intensities(array: NDArray, name: str) -> None:
             f"Give a volume with at least {MIN_SLICES} slices.",
         )
     if not np.isfinite(array).all():
-        raise InputError("NOT_FINITE", f"{name} contains values that are not numbers.", "Export the image again.")
-    low, high = array.min(), array.max()
+        raise not_finite(name)
+    low, high = float(array.min()), float(array.max())
     if low == high:
         raise InputError("CONSTANT_IMAGE", f"{name} has the same value everywhere.", "Choose another image.")
     if high - low <= 255 and _is_label_map(array):
@@ -154,7 +206,7 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
-    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), path.suffix)
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(suffix=suffix, prefix=".writing-", dir=path.parent)
@@ -191,11 +243,30 @@ def _unreadable(path: Path, what: str) -> InputError:
 
 
 @contextlib.contextmanager
-def _quiet_itk() -> Iterator[None]:
-    """Keep ITK's warnings about damaged files off the terminal; the refusal says it in words."""
+def _quiet() -> Iterator[None]:
+    """Keep ITK's remarks on damaged files off the terminal, also those of the libraries in it that write to stderr
+    themselves; the refusal says it in words."""
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        yield
+        with _stderr_closed():
+            yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+@contextlib.contextmanager
+def _stderr_closed() -> Iterator[None]:
+    try:
+        kept = os.dup(2)
+    except OSError:  # There is none, as in a program without a terminal.
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

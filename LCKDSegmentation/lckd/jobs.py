@@ -96,11 +96,5 @@ def compare_job(
 
 def _finish(result: Result, job: Job, progress: Progress) -> None:
     """The report is written last: where it lies, the case is finished."""
-    result.report |= {
-        "case": result.case.name,
-        "inputs": dict(result.case.sources),
-        "grid": result.case.grid_sequence.value,
-        "seconds": rounded_seconds(progress.seconds),
-        "peak_memory_mb": peak_memory_mb(),
-    }
+    result.report.update(seconds=rounded_seconds(progress.seconds), peak_memory_mb=peak_memory_mb())
     write_report(result.report, report_path(job.output))

@@ -22,7 +22,7 @@ class Region(str, enum.Enum):
     WT = "WT"
 
     @property
-    def title(self) -> str:
+    def title(self) -> str:  # type: ignore[override]
         """The name in words."""
         return {"ET": "enhancing tumour", "TC": "tumour core", "WT": "whole tumour"}[self.value]
 

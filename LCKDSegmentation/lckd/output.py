@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import OutputError
-from .images import SUFFIXES, image_stem, is_image_name, write_image, writing
+from .images import WRITABLE_SUFFIXES, image_stem, is_image_name, write_image, writing
 from .labels import REGIONS, LabelConvention
 from .preview import write_preview
 
@@ -19,19 +19,24 @@ if TYPE_CHECKING:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Refuse, before any work, an output that exists or cannot be written.
+    """Refuse, before any work, an output that exists or cannot be written. Makes no folder.
 
     Raises:
-        OutputError: OUTPUT_EXISTS or NOT_WRITABLE.
+        OutputError: OUTPUT_SUFFIX, OUTPUT_EXISTS or NOT_WRITABLE.
     """
     target = segmentation_path(output)
-    if target.exists() and not overwrite:
+    if not target.name.lower().endswith(WRITABLE_SUFFIXES):
         raise OutputError(
-            "OUTPUT_EXISTS", f"{target} exists already.", "Add --overwrite, or choose another output."
+            "OUTPUT_SUFFIX",
+            f"{target.name} would be two files, which cannot be replaced in one step.",
+            f"Choose one of {', '.join(WRITABLE_SUFFIXES)}.",
         )
-    with writing(target.parent / ".lckd-write-test") as probe:
+    if target.exists() and not overwrite:
+        raise OutputError("OUTPUT_EXISTS", f"{target} exists already.", "Add --overwrite, or choose another output.")
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    with writing(folder / ".lckd-write-test") as probe:
         probe.write_bytes(b"0")
-    (target.parent / ".lckd-write-test").unlink()
+    (folder / ".lckd-write-test").unlink()
 
 
 def segmentation_path(output: Path) -> Path:
@@ -57,7 +62,7 @@ def write_result(
     """
     target = segmentation_path(output)
     alone = is_image_name(output)
-    suffix = next(suffix for suffix in SUFFIXES if target.name.lower().endswith(suffix))
+    suffix = next(suffix for suffix in WRITABLE_SUFFIXES if target.name.lower().endswith(suffix))
     write_image(result.segmentation.label_image(convention), target)
     written = [target]
     if probabilities:

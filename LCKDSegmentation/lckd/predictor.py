@@ -95,7 +95,7 @@ class Predictor:
         Raises:
             OutOfMemoryError: not even small windows on the CPU fit.
         """
-        wanted = list(subsets)
+        wanted, tell = list(subsets), _never_backwards(tell)
         return self._with_enough_memory(lambda: self._predict(prepared, wanted, tell))
 
     def encode(self, prepared: PreparedCase, tell: Callable[[float], None] = lambda _: None) -> EncodedCase:
@@ -104,17 +104,33 @@ class Predictor:
         Raises:
             OutOfMemoryError: not even small windows on the CPU fit.
         """
+        tell = _never_backwards(tell)
 
         def run() -> EncodedCase:
-            parts = self._parts(prepared, _Counter(len(self.flips) * self._count(prepared) * len(prepared.present), tell))
-            return EncodedCase(prepared, self.plan, list(parts))
+            total = len(self.flips) * self._count(prepared) * len(prepared.present)
+            return EncodedCase(prepared, self.plan, list(self._parts(prepared, _Counter(total, tell))))
 
         return self._with_enough_memory(run)
 
     def decode(
         self, encoded: EncodedCase, subset: Subset, tell: Callable[[float], None] = lambda _: None
     ) -> Probabilities:
-        """Nested region probabilities (3, D, H, W) of one subset of an encoded case."""
+        """Nested region probabilities (3, D, H, W) of one subset of an encoded case.
+
+        Raises:
+            OutOfMemoryError: not even small windows on the CPU fit.
+        """
+        tell = _never_backwards(tell)
+        try:
+            return self._decode(encoded, subset, tell)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self._make_smaller()
+        return self.decode(self.encode(encoded.prepared), subset, tell)
+
+    def _decode(self, encoded: EncodedCase, subset: Subset, tell: Callable[[float], None]) -> Probabilities:
+        self.network.to(encoded.plan.device)
         canvas, counter = _Canvas(encoded.prepared.grid.shape), _Counter(len(encoded.parts), tell)
         for window, flip, encodings in encoded.parts:
             canvas.add(window, self._decode_part(encodings, flip, subset, encoded.plan))
@@ -139,9 +155,7 @@ class Predictor:
     def _count(self, prepared: PreparedCase) -> int:
         return len(self._windows(prepared))
 
-    def _parts(
-        self, prepared: PreparedCase, counter: _Counter
-    ) -> Iterator[tuple[Window, tuple[int, ...], Encodings]]:
+    def _parts(self, prepared: PreparedCase, counter: _Counter) -> Iterator[tuple[Window, tuple[int, ...], Encodings]]:
         """Encode window by window, mirroring by mirroring, sequence by sequence."""
         self.network.to(self.plan.device)
         volumes = {sequence: torch.from_numpy(array)[None, None] for sequence, array in prepared.arrays.items()}
@@ -196,6 +210,18 @@ class Predictor:
         self.warn(f"Memory ran out on {describe_device(plan.device)}; going on with {self.plan}.")
 
 
+def _never_backwards(tell: Callable[[float], None]) -> Callable[[float], None]:
+    """Work that is done again after memory ran out does not take back what was told."""
+    furthest = 0.0
+
+    def forward(fraction: float) -> None:
+        nonlocal furthest
+        furthest = max(furthest, fraction)
+        tell(furthest)
+
+    return forward
+
+
 class _Counter:
     """Turns pieces of work done into a fraction."""
 
@@ -228,6 +254,6 @@ class _Canvas:
 
 def nested(probabilities: Probabilities) -> Probabilities:
     """Make the regions nested: a voxel is at least as likely tumour core as enhancing, and whole tumour as core."""
-    for inner, outer in zip(probabilities[:-1], probabilities[1:], strict=True):
+    for inner, outer in itertools.pairwise(probabilities):
         np.maximum(inner, outer, out=outer)
     return probabilities

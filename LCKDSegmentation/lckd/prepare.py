@@ -17,16 +17,22 @@ from numpy.typing import NDArray
 
 from .case import Case
 from .errors import InputError
-from .geometry import IDENTITY_DIRECTION, Grid, resample
-from .sequences import Sequence, Subset, subset_of
+from .geometry import IDENTITY_DIRECTION, Grid, coincide, resample
+from .sequences import Sequence, Subset, subset_of, subset_title
 
 SPACING_MM = 1.0
 MARGIN_MM = 4
 CLIP_PERCENTILES = (0.1, 99.9)
 #: Below this share of one value on the faces of the volume, the background is not uniform: the head is not stripped.
-UNIFORM_BACKGROUND_SHARE = 0.2
-#: Two sequences must share at least this part of the smaller one's brain box.
+UNIFORM_BACKGROUND_SHARE = 0.05
+#: No brain is larger: more than this beside a uniform background is a head, or noise.
+MAX_BRAIN_ML = 2500
+#: A slice with less than this part of the largest one's foreground is not brain but a few stray voxels.
+STRAY_SHARE = 1e-3
+#: Two sequences must share at least this part of the larger one's brain box.
 MIN_OVERLAP = 0.25
+#: More than any head measures, in mm; a header that says so has the wrong spacing.
+MAX_LENGTH_MM = 500
 
 
 @dataclass(frozen=True)
@@ -74,21 +80,22 @@ def prepare(case: Case) -> PreparedCase:
     """
     natives = {sequence: sitk.GetArrayViewFromImage(image) for sequence, image in case.images.items()}
     grids = {sequence: Grid.of(image) for sequence, image in case.images.items()}
-    foregrounds = {sequence: _find_foreground(array, sequence) for sequence, array in natives.items()}
+    foregrounds = {sequence: _find_foreground(natives[sequence], grids[sequence], sequence) for sequence in natives}
     boxes = {sequence: _physical_box(grids[sequence], foregrounds[sequence]) for sequence in natives}
     _check_overlap(boxes)
     target = _canonical_grid(Grid.of(case.reference), np.stack(list(boxes.values())))
 
     arrays, brain = {}, np.zeros(target.shape, dtype=bool)
     for sequence, native in natives.items():
-        foreground = foregrounds[sequence]
-        moved = resample(native, grids[sequence], target, outside=foreground.background)
-        mask = foreground.mask(moved)
-        arrays[sequence] = _normalise(moved, mask)
+        # The mask moves by itself: smoothed or interpolated intensities no longer tell brain from background.
+        mask = resample(foregrounds[sequence].mask(native).view(np.uint8), grids[sequence], target, "nearest") > 0
+        if not mask.any():
+            raise _empty(sequence)
+        arrays[sequence] = _normalise(resample(native, grids[sequence], target), mask)
         brain |= mask
     history = [
         f"moved to an LPS grid of {SPACING_MM:g} mm, cropped to the brain with {MARGIN_MM} mm margin: "
-        f"{'×'.join(map(str, target.size))} voxels",
+        f"{'×'.join(map(str, target.size))} voxels; {_moved_how(grids, target)}",
         f"clipped to the {CLIP_PERCENTILES[0]} and {CLIP_PERCENTILES[1]} percentiles in the brain, z-scored there",
     ]
     unstripped = [sequence.title for sequence in natives if not foregrounds[sequence].stripped]
@@ -101,32 +108,43 @@ def prepare(case: Case) -> PreparedCase:
     return PreparedCase(arrays, brain, target, history, warnings)
 
 
-def _find_foreground(array: NDArray, sequence: Sequence) -> _Foreground:
+def _moved_how(grids: Mapping[Sequence, Grid], target: Grid) -> str:
+    copied = [sequence for sequence, grid in grids.items() if coincide(grid, target)]
+    interpolated = [sequence for sequence in grids if sequence not in copied]
+    parts = [(copied, "copied voxel by voxel"), (interpolated, "interpolated linearly")]
+    return ", ".join(f"{subset_title(subset)} {how}" for subset, how in parts if subset)
+
+
+def _find_foreground(array: NDArray, grid: Grid, sequence: Sequence) -> _Foreground:
     """Tell head from background: everything but the value that fills the faces, or an Otsu threshold if none does."""
     faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
     values, counts = np.unique(faces, return_counts=True)
-    background, stripped = float(values[counts.argmax()]), counts.max() >= UNIFORM_BACKGROUND_SHARE * faces.size
+    background, uniform = float(values[counts.argmax()]), counts.max() >= UNIFORM_BACKGROUND_SHARE * faces.size
+    mask = array != background
+    stripped = bool(uniform and np.count_nonzero(mask) * grid.voxel_volume_ml <= MAX_BRAIN_ML)
     if not stripped:
         otsu = sitk.OtsuThresholdImageFilter()
         otsu.Execute(sitk.GetImageFromArray(array.astype(np.float32)))
         background = float(otsu.GetThreshold())
-    mask = array != background if stripped else array > background
-    start, stop = _bounding_box(mask)
-    if (stop <= start).any():
-        raise InputError("EMPTY_IMAGE", f"The {sequence.title} image shows nothing.", "Choose another image.")
-    return _Foreground(background, bool(stripped), start, stop)
+        mask = array > background
+    if not mask.any():
+        raise _empty(sequence)
+    return _Foreground(background, stripped, *_bounding_box(mask))
+
+
+def _empty(sequence: Sequence) -> InputError:
+    return InputError("EMPTY_IMAGE", f"The {sequence.title} image shows nothing.", "Choose another image.")
 
 
 def _bounding_box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Index box [start, stop) in (x, y, z) order of the true voxels of a (D, H, W) mask; empty: start = stop = 0."""
-    spans = [np.flatnonzero(mask.any(axis=other)) for other in ((0, 1), (0, 2), (1, 2))]
-    if any(span.size == 0 for span in spans):
-        return np.zeros(3, dtype=int), np.zeros(3, dtype=int)
+    """Index box [start, stop) in (x, y, z) order around the true voxels of a (D, H, W) mask, but for a few strays."""
+    counts = [np.count_nonzero(mask, axis=other) for other in ((0, 1), (0, 2), (1, 2))]
+    spans = [np.flatnonzero(count >= max(1, STRAY_SHARE * count.max())) for count in counts]
     return np.array([span[0] for span in spans]), np.array([span[-1] + 1 for span in spans])
 
 
 def _physical_box(grid: Grid, foreground: _Foreground) -> NDArray[np.float64]:
-    """Lowest and highest LPS position (2, 3) of the foreground's voxel centres."""
+    """Lowest and highest LPS position (2, 3) of the foreground's voxel centers."""
     corners = grid.corners(foreground.start, foreground.stop)
     return np.stack([corners.min(0), corners.max(0)])
 
@@ -137,15 +155,14 @@ def _check_overlap(boxes: Mapping[Sequence, NDArray[np.float64]]) -> None:
     for number, (first, box_a) in enumerate(items):
         for second, box_b in items[number + 1 :]:
             shared = np.clip(np.minimum(box_a[1], box_b[1]) - np.maximum(box_a[0], box_b[0]), 0, None).prod()
-            smaller = min((box[1] - box[0]).prod() for box in (box_a, box_b))
+            larger = max((box[1] - box[0]).prod() for box in (box_a, box_b))
             if shared == 0:
                 raise InputError(
                     "NO_OVERLAP",
                     f"{first.title} and {second.title} do not overlap in space.",
                     "Choose images of the same examination, or register them first.",
                 )
-            larger = max((box[1] - box[0]).prod() for box in (box_a, box_b))
-            if shared < MIN_OVERLAP * larger or shared < MIN_OVERLAP * smaller:
+            if shared < MIN_OVERLAP * larger:
                 raise InputError(
                     "FIELD_OF_VIEW",
                     f"{first.title} and {second.title} show very different parts of the head "
@@ -160,6 +177,12 @@ def _canonical_grid(reference: Grid, boxes: NDArray[np.float64]) -> Grid:
     low = np.floor((boxes[:, 0].min(0) - anchor) / SPACING_MM - 1e-3).astype(int) - MARGIN_MM
     high = np.ceil((boxes[:, 1].max(0) - anchor) / SPACING_MM + 1e-3).astype(int) + MARGIN_MM
     size = tuple(int(length) for length in high - low + 1)
+    if max(size) * SPACING_MM > MAX_LENGTH_MM:
+        raise InputError(
+            "FIELD_OF_VIEW",
+            f"By its voxel spacing, the head is {max(size) * SPACING_MM / 10:.0f} cm long.",
+            "Correct the spacing in the image's header.",
+        )
     origin = tuple(float(value) for value in anchor + SPACING_MM * low)
     return Grid(size, (SPACING_MM,) * 3, origin, IDENTITY_DIRECTION)  # type: ignore[arg-type]
 

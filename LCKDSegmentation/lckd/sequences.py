@@ -19,12 +19,12 @@ class Sequence(str, enum.Enum):
     T2 = "t2"
 
     @property
-    def title(self) -> str:
+    def title(self) -> str:  # type: ignore[override]
         """The name as radiologists write it: FLAIR, T1, T1c, T2."""
         return _TITLES[self]
 
     @property
-    def index(self) -> int:
+    def index(self) -> int:  # type: ignore[override]
         """Position among the network's inputs, 0 to 3."""
         return SEQUENCES.index(self)
 

@@ -26,7 +26,8 @@ class Window:
 
     def cut(self, volume: Tensor) -> Tensor:
         """This part of a volume (…, D, H, W), padded with zeros where it reaches past the end."""
-        part = volume[(..., *(slice(a, a + n) for a, n in zip(self.start, self.size, strict=True)))]
+        z, y, x = (slice(a, a + n) for a, n in zip(self.start, self.size, strict=True))
+        part = volume[..., z, y, x]
         after = [wanted - has for wanted, has in zip(self.size, part.shape[-3:], strict=True)]
         return torch.nn.functional.pad(part, (0, after[2], 0, after[1], 0, after[0])) if any(after) else part
 
@@ -60,7 +61,9 @@ def plan_windows(shape: Items[int], stride: Items[int], max_voxels: int) -> list
 
 def _smallest(shape: Items[int], stride: Items[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Size and number of the smallest windows that still see enough."""
-    size = [min(_window_length(n, 1, step), step * -(-MIN_LENGTH // step)) for n, step in zip(shape, stride, strict=True)]
+    size = [
+        min(_window_length(n, 1, step), step * -(-MIN_LENGTH // step)) for n, step in zip(shape, stride, strict=True)
+    ]
     count = [max(1, math.ceil((n / s - OVERLAP) / (1 - OVERLAP))) for n, s in zip(shape, size, strict=True)]
     return tuple(size), tuple(count)
 
