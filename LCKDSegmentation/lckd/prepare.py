@@ -2,8 +2,8 @@
 
 The canonical grid is LPS-aligned with 1 mm voxels whose centres coincide with those of the reference sequence where
 that is possible, cropped to the brain with a margin. Inputs that are already such a grid (BraTS) are copied, not
-interpolated. Intensities: inside the brain of each sequence, clipped to its 0.1 and 99.9 percentiles and z-scored;
-outside the brain 0.
+interpolated; others are interpolated linearly within the brain. Intensities: inside the brain of each sequence, clipped
+to its 0.1 and 99.9 percentiles and z-scored; outside the brain 0.
 """
 
 from __future__ import annotations
@@ -87,11 +87,10 @@ def prepare(case: Case) -> PreparedCase:
 
     arrays, brain = {}, np.zeros(target.shape, dtype=bool)
     for sequence, native in natives.items():
-        # The mask moves by itself: smoothed or interpolated intensities no longer tell brain from background.
-        mask = resample(foregrounds[sequence].mask(native).view(np.uint8), grids[sequence], target, "nearest") > 0
+        values, mask = _move(native, foregrounds[sequence].mask(native), grids[sequence], target)
         if not mask.any():
             raise _empty(sequence)
-        arrays[sequence] = _normalise(resample(native, grids[sequence], target), mask)
+        arrays[sequence] = _normalise(values, mask)
         brain |= mask
     history = [
         f"moved to an LPS grid of {SPACING_MM:g} mm, cropped to the brain with {MARGIN_MM} mm margin: "
@@ -113,6 +112,19 @@ def _moved_how(grids: Mapping[Sequence, Grid], target: Grid) -> str:
     interpolated = [sequence for sequence in grids if sequence not in copied]
     parts = [(copied, "copied voxel by voxel"), (interpolated, "interpolated linearly")]
     return ", ".join(f"{subset_title(subset)} {how}" for subset, how in parts if subset)
+
+
+def _move(
+    array: NDArray, mask: NDArray[np.bool_], grid: Grid, target: Grid
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The values inside the brain, and where it is, on another grid; no background is mixed into its outer voxels."""
+    if coincide(grid, target):
+        inside = resample(mask, grid, target, outside=False)
+        return resample(array, grid, target)[inside].astype(np.float32), inside
+    weight = resample(mask.astype(np.float32), grid, target)
+    inside = weight > 0.5
+    values = resample(np.where(mask, array, array.dtype.type(0)), grid, target)
+    return values[inside].astype(np.float32) / weight[inside], inside
 
 
 def _find_foreground(array: NDArray, grid: Grid, sequence: Sequence) -> _Foreground:
@@ -187,12 +199,10 @@ def _canonical_grid(reference: Grid, boxes: NDArray[np.float64]) -> Grid:
     return Grid(size, (SPACING_MM,) * 3, origin, IDENTITY_DIRECTION)  # type: ignore[arg-type]
 
 
-def _normalise(array: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Robust clipping and z-score in the brain; 0 outside."""
-    values = array[mask].astype(np.float32)
-    low, high = np.percentile(values, CLIP_PERCENTILES)
-    np.clip(values, low, high, out=values)
+def _normalise(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """An array of the mask's shape: its values robustly clipped and z-scored inside, 0 outside."""
+    values = np.clip(values, *np.percentile(values, CLIP_PERCENTILES))
     spread = float(values.std())
-    result = np.zeros(array.shape, dtype=np.float32)
+    result = np.zeros(mask.shape, dtype=np.float32)
     result[mask] = (values - values.mean()) / (spread if spread > 0 else 1.0)
     return result
