@@ -95,10 +95,10 @@ def compare_results(
 
 
 def _rows(result: Result, truth: NDArray[np.bool_], grid: Grid) -> Iterable[SubsetRow]:
-    segmentation = result.segmentation
+    segmentation, volumes = result.segmentation, result.volumes_ml
     for region, mask, true in zip(REGIONS, segmentation.regions, truth, strict=True):
-        volume = segmentation.volumes_ml[region]
-        yield SubsetRow(segmentation.subset, region, volume, dice(mask, true), hd95_mm(mask, true, grid.spacing))
+        distance = hd95_mm(mask, true, grid.spacing)
+        yield SubsetRow(segmentation.subset, region, volumes[region], dice(mask, true), distance)
 
 
 def importance(comparison: Comparison) -> dict[Sequence, dict[Region, float]]:

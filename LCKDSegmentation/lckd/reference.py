@@ -15,6 +15,7 @@ from .labels import LabelConvention, convention_of, regions_from_labels
 
 #: At least this part of the reference's tumour must lie within the result's volume.
 MIN_INSIDE = 0.5
+_LABEL_RANGE = (-(2**15), 2**15)
 
 
 def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = None) -> NDArray[np.bool_]:
@@ -42,9 +43,7 @@ def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = 
 
 def _whole_numbers(array: NDArray, path: Path) -> NDArray[np.int32]:
     """The labels as integers; some programs store them as floating-point numbers."""
-    labels = np.zeros(array.shape, dtype=np.int32)
-    if np.isfinite(array).all():
-        labels = np.rint(np.clip(array, -(2**31), 2**31 - 1)).astype(np.int32)
+    labels = np.rint(np.clip(array, *_LABEL_RANGE)).astype(np.int32)
     if not np.array_equal(labels, array):
         raise InputError(
             "NOT_LABELS",
