@@ -57,7 +57,7 @@ class PhantomSettings:
     noise: float = 0.03
 
     def __post_init__(self) -> None:
-        bounds = {"core_radius_mm": (3, 30), "edema_ml": (0, 200), "mass_effect": (0, 0.8)}
+        bounds = {"core_radius_mm": (3, 25), "edema_ml": (0, 200), "mass_effect": (0, 0.8)}
         for name, (least, most) in bounds.items():
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
@@ -75,7 +75,7 @@ class Phantom:
     labels: sitk.Image
 
 
-def generate_phantom(seed: int, settings: PhantomSettings = PhantomSettings()) -> Phantom:  # noqa: B008
+def generate_phantom(seed: int, settings: PhantomSettings = PhantomSettings()) -> Phantom:
     """Make the synthetic case of a seed: the same on every call (to rounding, on every machine).
 
     Args:

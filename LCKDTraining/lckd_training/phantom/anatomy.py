@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from lckd.errors import InputError
 
-from .fields import Mask, Volume, fractal_noise, smooth_noise
+from .fields import Mask, Volume, fractal_noise, largest_component, smooth_noise
 
 #: Room in mm around the template brain, for the deformation.
 _MARGIN = 10
@@ -45,7 +45,7 @@ class Anatomy:
         depth, height, width = self.brain.shape
         return depth, height, width
 
-    def offsets_from(self, center: NDArray[np.floating]) -> list[Volume]:
+    def offsets_from(self, center: NDArray[np.int64]) -> list[Volume]:
         """Distance of each voxel from `center` (voxels, along D, H, W), one broadcastable array an axis."""
         grids = np.meshgrid(*[np.arange(size, dtype=np.float32) for size in self.shape], indexing="ij", sparse=True)
         return [grid - np.float32(middle) for grid, middle in zip(grids, center, strict=True)]
@@ -60,18 +60,15 @@ def load_template() -> Anatomy:
     """
     t1, gm, wm = (_read_map(name) for name in ("t1", "gm", "wm"))
     mask = sitk.GetArrayFromImage(t1) > 0
-    # Below the medulla the template's mask holds an empty stub of the spinal canal.
-    tissue = sum(sitk.GetArrayFromImage(image).astype(np.float32) for image in (wm, gm))
-    mask[: int(np.argmax((tissue > 128).sum(axis=(1, 2)) > 100))] = False
     corners = np.argwhere(mask)
-    low = np.maximum(corners.min(axis=0) - _MARGIN, 0)
+    low = corners.min(axis=0) - _MARGIN
     box = tuple(slice(a, b) for a, b in zip(low, corners.max(axis=0) + 1 + _MARGIN, strict=True))
-    brain = ndimage.binary_fill_holes(mask[box])
-    white, grey = (sitk.GetArrayFromImage(image)[box].astype(np.float32) / 255 * brain for image in (wm, gm))
+    white, grey = (sitk.GetArrayFromImage(image)[box].astype(np.float32) / 255 for image in (wm, gm))
+    brain = _without_stubs(mask[box], white + grey)
     return Anatomy(
         brain=brain,
-        wm=white,
-        gm=grey,
+        wm=white * brain,
+        gm=grey * brain,
         csf=np.clip(1 - white - grey, 0, 1) * brain,
         depth=_depth(brain),
         origin=t1.TransformIndexToPhysicalPoint([int(start) for start in low[::-1]]),
@@ -82,21 +79,24 @@ def individual_anatomy(template: Anatomy, amplitude_mm: float, rng: np.random.Ge
     """The template after a smooth random deformation of about `amplitude_mm`, with wider or narrower sulci."""
     shape = template.shape
     displacement = [
-        np.float32(amplitude_mm)
-        * (smooth_noise(shape, 45, rng) + np.float32(0.4) * fractal_noise(shape, 14, 2, rng))
+        np.float32(amplitude_mm) * (smooth_noise(shape, 45, rng) + np.float32(0.4) * fractal_noise(shape, 14, 2, rng))
         for _ in shape
     ]
     brain = warp(template.brain.astype(np.float32), displacement) > 0.5
     sulci = np.float32(rng.uniform(1.0, 1.6)) * np.exp(np.float32(0.35) * smooth_noise(shape, 8, rng))
-    wm, gm, csf = (warp(fraction, displacement) for fraction in (template.wm, template.gm, template.csf))
-    return _normalized(brain, wm, gm, csf * sulci, template.origin)
+    wm, gm = (warp(fraction, displacement) for fraction in (template.wm, template.gm))
+    # Voxels at the rim that the deformation left without tissue are fluid; sulci are a little wider or narrower.
+    csf = np.clip(1 - wm - gm, 1e-3, 1) * sulci
+    wm, gm, csf = (fraction**_SHARPENING * brain for fraction in (wm, gm, csf))
+    total = np.where(brain, wm + gm + csf, np.float32(1))
+    return Anatomy(brain, wm / total, gm / total, csf / total, _depth(brain), template.origin)
 
 
 def pushed_anatomy(anatomy: Anatomy, displacement: list[Volume]) -> Anatomy:
     """The anatomy with its tissues drawn from `displacement` voxels away, inside an unchanged brain surface."""
-    wm, gm, csf = (warp(fraction, displacement) for fraction in (anatomy.wm, anatomy.gm, anatomy.csf))
-    total = np.maximum(wm + gm + csf, np.float32(1e-3)) / anatomy.brain.astype(np.float32).clip(1e-6)
-    return Anatomy(anatomy.brain, wm / total, gm / total, csf / total, anatomy.depth, anatomy.origin)
+    wm, gm = (warp(fraction, displacement) * anatomy.brain for fraction in (anatomy.wm, anatomy.gm))
+    csf = np.clip(1 - wm - gm, 0, 1) * anatomy.brain
+    return Anatomy(anatomy.brain, wm, gm, csf, anatomy.depth, anatomy.origin)
 
 
 def warp(volume: Volume, displacement: list[Volume]) -> Volume:
@@ -106,12 +106,9 @@ def warp(volume: Volume, displacement: list[Volume]) -> Volume:
     return ndimage.map_coordinates(volume, positions, order=1, mode="constant", output=np.float32)
 
 
-def _normalized(brain: Mask, wm: Volume, gm: Volume, csf: Volume, origin: tuple[float, float, float]) -> Anatomy:
-    # Voxels at the rim that the deformation left without tissue are fluid.
-    csf = np.maximum(csf, np.float32(1e-3))
-    wm, gm, csf = (fraction**_SHARPENING * brain for fraction in (wm, gm, csf))
-    total = np.where(brain, wm + gm + csf, np.float32(1))
-    return Anatomy(brain, wm / total, gm / total, csf / total, _depth(brain), origin)
+def _without_stubs(mask: Mask, tissue: Volume) -> Mask:
+    """The template's brain mask without its thin appendages of fluid: spinal canal, basal cisterns, nerve sheaths."""
+    return largest_component(ndimage.binary_opening(mask, iterations=4) | (mask & (tissue > 0.5)))
 
 
 def _depth(brain: Mask) -> Volume:
@@ -128,7 +125,8 @@ def _read_map(name: str) -> sitk.Image:
             f"The brain template file {path.name} that phantoms are made from is not where nilearn should keep it.",
             "Reinstall it: pip install --force-reinstall nilearn",
         )
-    return sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+    # The template's lowest plane cuts through the brain stem: room is added before the box is cut.
+    return sitk.ConstantPad(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS"), [_MARGIN] * 3, [_MARGIN] * 3)
 
 
 def _template_folder() -> Path:

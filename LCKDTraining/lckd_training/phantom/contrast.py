@@ -62,7 +62,7 @@ def _enhancement(anatomy: Anatomy, rim: Mask, rng: np.random.Generator) -> Volum
     vessels = np.exp(-(first**2 + second**2) / 0.02) * np.clip(2.5 * (anatomy.csf + 0.4 * anatomy.gm) - 0.5, 0, 1)
     x, _, z = anatomy.origin
     height = z + np.arange(anatomy.shape[0])[:, None, None]
-    side = x + np.arange(anatomy.shape[2])
+    side = (x + np.arange(anatomy.shape[2])).astype(np.float32)
     sinus = np.exp(-((side / 2.5) ** 2)) * np.exp(-((anatomy.depth / 3.5) ** 2)) * (height > 10)
     return _RIM_ENHANCEMENT * uneven * _soft(rim) + _VESSEL_ENHANCEMENT * np.maximum(vessels, sinus)
 

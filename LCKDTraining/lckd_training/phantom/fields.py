@@ -1,11 +1,13 @@
-"""Smooth random fields, the raw material of deformation, tumor shape, texture and bias."""
+"""Arrays of one value a voxel: smooth random fields for deformation, tumor shape, texture and bias; and masks."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-Volume = NDArray[np.float32]
+#: A float32 array (D, H, W).
+Volume = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 
@@ -36,7 +38,15 @@ def fractal_noise(shape: tuple[int, ...], spacing: float, octaves: int, rng: np.
     return total
 
 
-def _spline_basis(size: int, spacing: float) -> NDArray[np.float32]:
+def largest_component(mask: Mask) -> Mask:
+    """The largest set of voxels of the mask that touch each other by faces."""
+    components, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    return np.equal(components, 1 + np.argmax(np.bincount(components.ravel())[1:]))
+
+
+def _spline_basis(size: int, spacing: float) -> Volume:
     """Weights (size, control points) of the uniform cubic B-spline at the integers 0 … size − 1."""
     position = np.arange(size) / spacing
     first = np.floor(position).astype(int)

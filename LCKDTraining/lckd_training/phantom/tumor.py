@@ -12,7 +12,7 @@ from scipy import ndimage
 from lckd.labels import LabelConvention, Tissue
 
 from .anatomy import Anatomy, pushed_anatomy
-from .fields import Mask, Volume, fractal_noise, smooth_noise
+from .fields import Mask, Volume, fractal_noise, largest_component, smooth_noise
 
 #: Where cores may begin: the cerebral hemispheres, height in mm above the template's origin (anterior commissure).
 _HEIGHT_MM = (0.0, 48.0)
@@ -44,7 +44,7 @@ def grow_tumor(anatomy: Anatomy, plan: TumorPlan, rng: np.random.Generator) -> t
     level = _core_level(anatomy, center, plan.radius, rng)
     pushed = pushed_anatomy(anatomy, _mass_effect(anatomy, center, level, plan))
     tissue = pushed.brain & (pushed.csf < _FLUID)
-    core = _largest_component((level < plan.radius) & tissue)
+    core = largest_component((level < plan.radius) & tissue)
     necrosis = core & _necrosis(level, plan, rng)
     edema = _edema(pushed, core, plan.edema_ml, rng)
     value = {name: number for number, name in LabelConvention.BRATS2023.values.items()}
@@ -109,7 +109,7 @@ def _edema(anatomy: Anatomy, core: Mask, volume_ml: float, rng: np.random.Genera
     reached = np.sort(arrival[tissue & ~core], axis=None)
     last = reached[min(int(volume_ml * 1000), reached.size - 1)]
     soft = ndimage.gaussian_filter((arrival < last).astype(np.float32), 1.0)
-    return _largest_component((soft > 0.5) & tissue | core) & ~core
+    return largest_component((soft > 0.5) & tissue | core) & ~core
 
 
 def _front_arrival(speed: Volume, start: Mask) -> Volume:
@@ -120,10 +120,3 @@ def _front_arrival(speed: Volume, start: Mask) -> Volume:
     marching.SetTrialPoints([tuple(map(int, point[::-1])) for point in np.argwhere(surface)])
     arrival = sitk.GetArrayFromImage(marching.Execute(sitk.GetImageFromArray(speed)))
     return np.where(start, 0, np.minimum(arrival, _LAST_ARRIVAL)).astype(np.float32)
-
-
-def _largest_component(mask: Mask) -> Mask:
-    components, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    return components == 1 + np.argmax(np.bincount(components.ravel())[1:])
