@@ -1,4 +1,4 @@
-"""The commands of the trainer, added to `lckd`: train."""
+"""The commands of the trainer, added to `lckd`: train, data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from lckd.cli.console import open_console
+from lckd.cli.options import PATH, json_option
 
 
 @click.command()
@@ -22,6 +25,11 @@ def train(data: Path, preset: str, run: Path, resume: bool, settings: tuple[str,
 
     The run folder receives config.yaml (every setting), split.json, events.jsonl and checkpoints/. Started by torchrun,
     several processes share the work.
+
+    \b
+    Examples:
+      lckd train --data cases --preset small-cpu -o run
+      lckd train --data cases -o run --resume
     """
     from .config import TrainingConfig
     from .run_folder import RunFolder
@@ -30,6 +38,38 @@ def train(data: Path, preset: str, run: Path, resume: bool, settings: tuple[str,
     source = str(RunFolder(run).config) if resume and RunFolder(run).config.exists() else preset
     config = TrainingConfig.preset(source).overridden(settings)
     start(data, config, run, resume, _print_json if as_json else _print_line)
+
+
+@click.group(no_args_is_help=False)
+def data() -> None:
+    """Make training data."""
+
+
+@data.command()
+@click.option("-o", "--output", type=PATH, required=True, help="Folder for the cases.")
+@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many cases.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first case.")
+@json_option
+def phantom(output: Path, count: int, seed: int, as_json: bool) -> None:
+    """Make synthetic cases of a brain with a glioma, labelled, in the layout of BraTS 2023.
+
+    The same seed gives the same case. In each, the enhancing rim differs from the edema in T1c alone.
+
+    \b
+    Example:
+      lckd data phantom -o phantoms --count 20
+    """
+    from .phantom import generate_phantom, write_phantom
+
+    console = open_console(as_json)
+    names = [f"phantom-{number:04d}" for number in range(seed, seed + count)]
+    for done, name in enumerate(names):
+        console.progress("generate", done / count, name)
+        made = generate_phantom(seed + done)
+        console.progress("write", (done + 0.9) / count, name)
+        write_phantom(made, output / name, name)
+    console.progress("write", 1.0)
+    console.result([f"Written: {output / name}" for name in names], cases=[str(output / name) for name in names])
 
 
 def _print_json(event: dict[str, Any]) -> None:

@@ -1,0 +1,75 @@
+"""The command line: parses, calls one function of the engine, and says what came out. No logic of its own.
+
+Nothing heavy is imported before a command runs, so that help and tab completion come at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence as Items
+from typing import NoReturn
+
+import click
+
+from ..errors import CancelledError, OutOfMemoryError, OutputError, UsageError
+from . import startup as startup  # notes when the program started
+from .commands import lckd
+from .console import fail, open_console
+from .interrupts import INTERRUPTS
+
+#: Set by a shell that asks for the completion of a command line.
+_COMPLETION = "_LCKD_COMPLETE"
+
+
+def main() -> NoReturn:
+    """The entry point of the command ``lckd``: ends the process with one of the exit statuses of `run`."""
+    for stream in (sys.stdout, sys.stderr):
+        # A path with letters that the terminal does not have must not end a run.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    try:
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:  # a second one, while the first was being reported
+        status = CancelledError.exit_status
+    sys.exit(status)
+
+
+def run(arguments: Items[str]) -> int:
+    """Run one command and return its exit status. Every error ends here, as a message and not as a traceback.
+
+    0 done; 2 the command line is wrong; 3 the input is refused; 4 the model is refused; 5 the output cannot be written;
+    6 not enough memory; 7 some cases of a batch failed; 130 interrupted; 1 is a bug.
+    """
+    debug = "--debug" in arguments
+    with INTERRUPTS.caught(), warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+        try:
+            if _COMPLETION in os.environ:
+                lckd.main(prog_name="lckd")  # answers the shell and exits
+            with lckd.make_context("lckd", list(arguments)) as context:
+                lckd.invoke(context)
+            INTERRUPTS.stop_if_requested()
+            return 0
+        except click.exceptions.Exit as end:
+            return end.exit_code
+        except BrokenPipeError:
+            # Whoever read our output has closed it (lckd … | head). Python would complain about that once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OutputError.exit_status
+        except (Exception, KeyboardInterrupt) as error:
+            return fail(open_console("--json" in arguments), _in_our_terms(error), debug)
+
+
+def _in_our_terms(error: BaseException) -> BaseException:
+    """The errors of click and Python that are no bugs, as ours."""
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "lckd"
+        return UsageError("USAGE", error.format_message(), f"See {command} --help.")
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return CancelledError()
+    if isinstance(error, MemoryError):
+        action = "Close other programs, or use a computer with more memory."
+        return OutOfMemoryError("OUT_OF_MEMORY", "There is not enough memory.", action)
+    return error

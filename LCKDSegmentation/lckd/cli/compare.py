@@ -1,0 +1,80 @@
+"""``lckd compare``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import open_console
+from .options import (
+    PATH,
+    Processing,
+    case_options,
+    json_option,
+    label_convention,
+    output_option,
+    processing_options,
+    reference_labels_option,
+)
+
+if TYPE_CHECKING:
+    from ..comparison import SubsetRow
+    from ..discovery import CaseFiles
+
+
+@click.command()
+@case_options
+@output_option
+@click.option("--reference", type=PATH, metavar="SEG", help="Segmentation by an expert to compare with.")
+@reference_labels_option
+@processing_options
+@json_option
+def compare(
+    files: CaseFiles,
+    output: Path,
+    reference: Path | None,
+    reference_labels: str | None,
+    processing: Processing,
+    as_json: bool,
+) -> None:
+    """Segment one patient from every subset of sequences.
+
+    Shows what each sequence is worth: volumes, Dice and HD95 of every subset against the expert's segmentation if
+    there is one (in the folder, or by --reference), else against all sequences together. Costs little more than one
+    segmentation, since every sequence is encoded once.
+
+    \b
+    Examples:
+      lckd compare patient7 -o comparison7
+      lckd compare patient7 --reference expert.nii.gz -o comparison7
+    """
+    from ..jobs import compare_job
+    from ..output import report_path
+    from .words import closing, describe, describe_comparison, written_files
+
+    console = open_console(as_json)
+    engine, progress = processing.start(console)
+    convention = label_convention(reference_labels)
+    job = processing.job(files, output, reference=reference, reference_convention=convention)
+    comparison, full = compare_job(engine, job, progress)
+    tables = sorted(path for path in report_path(output).parent.glob("*subsets.*") if path.suffix in _TABLES)
+    written = written_files(output, *tables)
+    words = [*describe(full.report), *describe_comparison(comparison), *closing(written, full.report)]
+    console.result(words, report=full.report, subsets=[_row(row) for row in comparison.rows], files=written)
+
+
+_TABLES = (".csv", ".md", ".png")
+
+
+def _row(row: SubsetRow) -> dict[str, Any]:
+    from ..sequences import subset_name
+
+    return {
+        "subset": subset_name(row.subset),
+        "region": row.region.value,
+        "volume_ml": row.volume_ml,
+        "dice": round(row.dice, 4),
+        "hd95_mm": round(row.hd95_mm, 2),
+    }

@@ -1,0 +1,54 @@
+"""``lckd demo``"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ..sequences import Subset
+from .console import open_console
+from .options import PATH, Processing, SubsetType, json_option
+
+
+@click.command()
+@click.option("-o", "--output", type=PATH, default=Path("lckd-demo"), show_default=True, help="Folder for the results.")
+@click.option("--only", type=SubsetType(), help="Use only these of the sequences, as if the others were missing.")
+@click.option("--model", metavar="NAME|FOLDER", help="Another model than the embedded one.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:1|mps", help="Where to run.")
+@json_option
+def demo(output: Path, only: Subset | None, model: str | None, device: str, as_json: bool) -> None:
+    """Try everything on the sample case.
+
+    It comes with the program and is a synthetic brain with a glioma whose true extent is known.
+
+    \b
+    Examples:
+      lckd demo
+      lckd demo --only flair,t1
+    """
+    from .. import resources
+    from ..comparison import compare_results
+    from ..discovery import find_case
+    from ..jobs import segment_job
+    from .words import closing, describe, describe_scores, written_files
+
+    console = open_console(as_json)
+    files = find_case(resources.sample_case_dir())
+    processing = Processing(only=only, model=model, device=device, overwrite=_is_earlier_demo(output, files.name))
+    engine, progress = processing.start(console)
+    result = segment_job(engine, processing.job(files, output), progress)
+    comparison = compare_results([result], files.labels, files.convention)
+    written = written_files(output)
+    words = [*describe(result.report), *describe_scores(comparison.rows, "the known extent")]
+    dice = {row.region.value: round(row.dice, 4) for row in comparison.rows}
+    console.result([*words, *closing(written, result.report)], report=result.report, dice=dice, files=written)
+
+
+def _is_earlier_demo(output: Path, name: str) -> bool:
+    """Whether what lies in the folder was made by this command, so that it may be replaced."""
+    try:
+        return bool(json.loads((output / "report.json").read_text(encoding="utf-8"))["case"] == name)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

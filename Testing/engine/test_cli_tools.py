@@ -1,0 +1,93 @@
+"""``lckd demo``, ``lckd models`` and ``lckd doctor``, with resources of their own."""
+
+from pathlib import Path
+
+import pytest
+from phantoms import write_case, write_tiny_model
+
+from lckd import resources
+
+
+class TestDemoModelsDoctor:
+    @pytest.fixture(autouse=True)
+    def own_resources(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Resources with a tiny embedded model and a made sample case."""
+        root = tmp_path / "resources"
+        write_tiny_model(root / "Models" / "small")
+        write_case(root / "SampleCase")
+        monkeypatch.setattr(resources, "find", lambda name: root / name if (root / name).is_dir() else None)
+        monkeypatch.setenv("LCKD_MODELS", str(tmp_path / "own models"))
+        return root
+
+    def test_demo_in_the_current_folder_again_and_again(self, command, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        done = command("demo")
+        assert done.status == 0, done.err
+        assert "Dice against the known extent: ET 0." in done.out
+        assert (tmp_path / "lckd-demo" / "preview.png").exists()
+        again = command("demo", "--only", "flair", "--json")
+        assert again.status == 0, again.out
+        result = again.events[-1]
+        assert result["report"]["present"] == ["flair"]
+        assert 0 < result["dice"]["WT"] < 1
+
+    def test_demo_replaces_nobody_elses_result(self, command, case_folder: Path, tmp_path: Path) -> None:
+        output = tmp_path / "out"
+        assert command("segment", case_folder, "-o", output).status == 0
+        assert command("demo", "-o", output).status == 5
+
+    def test_models(self, command, tiny_model: Path) -> None:
+        assert "small (embedded, used where none is named)" in command("models", "list").out
+        assert command("models", "verify").status == 0
+        assert command("models", "add", tiny_model).status == 0
+        listed = command("models", "list", "--json").events[-1]["models"]
+        assert [(model["name"], model["embedded"]) for model in listed] == [("small", True), ("tiny", False)]
+        assert command("models", "verify", "tiny", "--json").events[-1]["checks"]
+        assert command("models", "remove", "small").status == 4
+        assert command("models", "remove", "tiny").status == 0
+        assert "\ntiny" not in command("models", "list").out
+
+    def test_models_verify_finds_a_flipped_byte(self, command, own_resources: Path) -> None:
+        _flip_a_byte(own_resources)
+        done = command("models", "verify")
+        assert done.status == 4
+        assert "MODEL_HASH" in done.err
+
+    def test_doctor_when_all_is_well(self, command) -> None:
+        done = command("doctor")
+        assert done.status == 0, done.out + done.err
+        assert "FAIL" not in done.out
+        for name in ("Python", "torch", "monai", "CPU", "embedded model", "your models", "sample case"):
+            assert f"{name}: " in done.out
+        facts = command("doctor", "--json").events[-1]
+        assert facts["usable"]
+        assert {check["state"] for check in facts["checks"]} <= {"ok", "warn"}
+
+    def test_doctor_when_the_model_is_damaged(self, command, own_resources: Path) -> None:
+        _flip_a_byte(own_resources)
+        done = command("doctor")
+        assert done.status == 4
+        assert "FAIL  embedded model: The file models/model.pt" in done.out
+        assert "Error [NOT_USABLE]" in done.err
+        events = command("doctor", "--json").events
+        assert [event["event"] for event in events] == ["result", "error"]
+        assert not events[0]["usable"]
+
+    def test_doctor_without_a_package_and_with_a_bad_torch(self, command, monkeypatch: pytest.MonkeyPatch) -> None:
+        import torch
+
+        from lckd import doctor
+
+        monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+        assert "warn  torch works: 2.9.1" in command("doctor").out
+        monkeypatch.setattr(doctor, "REQUIRED", (*doctor.REQUIRED, "no-such-package"))
+        done = command("doctor")
+        assert done.status == 4
+        assert "FAIL  no-such-package: not installed" in done.out
+
+
+def _flip_a_byte(root: Path) -> None:
+    weights = root / "Models" / "small" / "models" / "model.pt"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
