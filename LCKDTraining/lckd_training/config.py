@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from lckd.errors import UsageError
-from lckd.network import PRESETS
+from lckd.network import PRESETS, NetworkConfig
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 
@@ -80,6 +81,11 @@ class TrainingConfig:
         _require(self.patch >= 16 and self.patch % 16 == 0, "patch must be a multiple of 16")
         _require(min(self.iterations, self.subsets_per_step, self.checkpoint_interval) >= 1, "counts must be positive")
 
+    @property
+    def network(self) -> NetworkConfig:
+        """The network's configuration."""
+        return NetworkConfig.from_dict(PRESETS[self.size].as_dict() | {"imputation": self.imputation})
+
     def overridden(self, settings: Iterable[str]) -> TrainingConfig:
         """The configuration with ``key=value`` settings applied; values are YAML.
 
@@ -106,7 +112,8 @@ class TrainingConfig:
             expected = (int, float) if isinstance(known[key], float) else type(known[key])
             plain = tuple(value) if isinstance(value, list) else value
             _require(isinstance(plain, expected), f"{key}={value!r} is not of the kind {type(known[key]).__name__}")
-        return TrainingConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        resolved: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return TrainingConfig(**resolved)
 
     @staticmethod
     def preset(name: str) -> TrainingConfig:

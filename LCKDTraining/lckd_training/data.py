@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
+
 from lckd import prepare as preparation
 from lckd.case import Case
 from lckd.discovery import CaseFiles, find_cases
@@ -18,7 +20,6 @@ from lckd.geometry import Grid, resample
 from lckd.images import ImageFile, read_image
 from lckd.labels import convention_of, regions_from_labels
 from lckd.sequences import Sequence, Subset, subset_of
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def _tumour_voxels(regions: NDArray[np.bool_], count: int = 3000) -> NDArray[np.
 
 
 def _map(name: str, folder: Path) -> TrainingCase:
-    images = {s: np.load(folder / f"{s.value}.npy", mmap_mode="r") for s in Sequence if (folder / f"{s.value}.npy").exists()}
+    images = {
+        s: np.load(folder / f"{s.value}.npy", mmap_mode="r") for s in Sequence if (folder / f"{s.value}.npy").exists()
+    }
     regions = np.load(folder / "regions.npy", mmap_mode="r")
     return TrainingCase(name, images, regions, np.load(folder / "tumour.npy"))

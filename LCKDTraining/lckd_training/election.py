@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lckd.labels import REGIONS, Region
-from lckd.network import LCKDNetwork
-from lckd.sequences import SEQUENCES, Sequence, Subset, subset_of
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from lckd.labels import REGIONS, Region
+from lckd.network import LCKDNetwork
+from lckd.sequences import SEQUENCES, Sequence, Subset, subset_of
 
 if TYPE_CHECKING:
     from .data import TrainingCase

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+
 from lckd.case import Case
 from lckd.comparison import compare_results
 from lckd.discovery import CaseFiles

@@ -10,7 +10,7 @@ from typing import Any
 from lckd import prepare as preparation
 from lckd.errors import InputError
 from lckd.models import ModelCard, write_bundle
-from lckd.network import PRESETS, LCKDNetwork, build_network
+from lckd.network import LCKDNetwork, build_network
 from lckd.sequences import subset_name
 
 from .config import TrainingConfig
@@ -30,12 +30,14 @@ def load_averaged(run: Path) -> tuple[LCKDNetwork, TrainingConfig, int]:
     if state is None:
         raise InputError("NO_CHECKPOINT", f"{run} holds no checkpoint.", "Choose the folder of a training run.")
     config = TrainingConfig.preset(str(folder.config))
-    network = build_network(dataclasses.replace(PRESETS[config.size], imputation=config.imputation))  # type: ignore[arg-type]
+    network = build_network(config.network)
     network.load_state_dict(state["average"])
     return network.eval(), config, state["iteration"]
 
 
-def export(run: Path, model: Path, card: dict[str, Any], evaluation: Path | None = None, overwrite: bool = False) -> None:
+def export(
+    run: Path, model: Path, card: dict[str, Any], evaluation: Path | None = None, overwrite: bool = False
+) -> None:
     """Write the averaged network of a run as a model whose card is filled from the run and its evaluation.
 
     Args:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from lckd.network import Encodings
-from lckd.sequences import Sequence
 from monai.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional
+
+from lckd.network import Encodings
+from lckd.sequences import Sequence
 
 # The smoothing in the denominator alone leaves empty regions to the cross-entropy, as in the authors' code.
 _dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=0.0, smooth_dr=1.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from lckd.errors import InputError
 from lckd.images import writing
 
@@ -51,7 +52,9 @@ class RunFolder:
             return torch.load(saved[-1], map_location="cpu", weights_only=True)
         except Exception as error:
             raise InputError(
-                "CHECKPOINT_DAMAGED", f"The checkpoint {saved[-1].name} cannot be read.", "Delete it to use the one before."
+                "CHECKPOINT_DAMAGED",
+                f"The checkpoint {saved[-1].name} cannot be read.",
+                "Delete it to use the one before.",
             ) from error
 
     def _saved(self) -> list[Path]:

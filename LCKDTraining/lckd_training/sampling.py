@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from lckd.sequences import Sequence, Subset, subset_of
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import (
     Compose,
@@ -26,6 +25,8 @@ from monai.transforms import (
 )
 from numpy.typing import NDArray
 from torch import Tensor
+
+from lckd.sequences import Sequence, Subset, subset_of
 
 from .data import TrainingCase
 
@@ -51,9 +52,7 @@ def draw_present(available: Subset, rng: np.random.Generator, count_rng: np.rand
     return subset_of(available[index] for index in rng.choice(len(available), keep, replace=False))
 
 
-def draw_patch(
-    case: TrainingCase, present: Subset, edge: int, tumour_share: float, rng: np.random.Generator
-) -> Sample:
+def draw_patch(case: TrainingCase, present: Subset, edge: int, tumour_share: float, rng: np.random.Generator) -> Sample:
     """A varied patch of the present sequences, centred on a tumour voxel with the given probability."""
     deform = rng.random() < DEFORM_PROBABILITY
     size = 16 * round(edge * DEFORM_MARGIN / 16) if deform else edge

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from lckd.errors import InputError, LckdError
 from lckd.labels import Region
-from lckd.network import PRESETS, LCKDNetwork, build_network
+from lckd.network import LCKDNetwork, build_network
 from lckd.sequences import Sequence, Subset
-from torch import Tensor, nn
 
 from .config import TrainingConfig
 from .data import TrainingCase, find_labelled, load_cases
@@ -54,9 +54,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.folder, self.cases, self.election = config, folder, cases, election
         self.group, self.announce = group, announce
-        network_config = dataclasses.replace(PRESETS[config.size], imputation=config.imputation)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = build_network(network_config).to(self.device)
+        self.network = build_network(config.network).to(self.device)
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = _optimizer(self.network, config)
         self.teachers: dict[Region, Sequence] = {}
@@ -173,8 +172,13 @@ class Trainer:
 
 def _optimizer(network: LCKDNetwork, config: TrainingConfig) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
-        options = {"momentum": config.momentum, "nesterov": True, "weight_decay": config.weight_decay}
-        return torch.optim.SGD(network.parameters(), lr=config.learning_rate, **options)
+        return torch.optim.SGD(
+            network.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            nesterov=True,
+            weight_decay=config.weight_decay,
+        )
     return torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
 
 

@@ -29,7 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", type=Path, help="folder of a case with four sequences (default: the sample case)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--windows", type=int, default=12, help="windows of the authors' scheme to measure; scaled to 12")
+    parser.add_argument(
+        "--windows", type=int, default=12, help="windows of the authors' scheme to measure; scaled to 12"
+    )
     parser.add_argument("--authors", type=int, metavar="SEQUENCES", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.authors:
@@ -59,7 +61,9 @@ def measure(case: Path, folder: Path, threads: int, windows: int) -> None:
             print_line(name, str(count), report, baseline[4 if count == 4 else 1])
         report = run_case("compare", case, folder / "out", threads, model)
         print_line(f"{name}, compare", "15 subsets", report, baseline[4])
-        print(f"\n{name}: 15 subsets = {report['seconds']['network'] / full:.2f} full runs (network time)\n", flush=True)
+        print(
+            f"\n{name}: 15 subsets = {report['seconds']['network'] / full:.2f} full runs (network time)\n", flush=True
+        )
 
 
 def print_line(name: str, sequences: str, report: dict[str, Any], baseline: float) -> None:
@@ -103,9 +107,10 @@ def random_paper_model(folder: Path) -> None:
 def authors_scheme(sequences: int, windows: int, threads: int) -> dict[str, float]:
     """Seconds of network time for a whole case by the authors' scheme with that many sequences present."""
     import torch
+    from monai.data.utils import dense_patch_slices
+
     from lckd.network import NetworkConfig, build_network
     from lckd.sequences import SEQUENCES
-    from monai.data.utils import dense_patch_slices
 
     torch.set_num_threads(threads)
     config = NetworkConfig("resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256), "zero")
@@ -126,6 +131,7 @@ def authors_scheme(sequences: int, windows: int, threads: int) -> dict[str, floa
 def decode_plainly(network: Any, patch: Any, sequences: int) -> Any:
     """Encode four channels, missing ones as the zeros they are; impute at the bottom; concatenate; decode."""
     import torch
+
     from lckd.network import Encodings
     from lckd.sequences import SEQUENCES
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+
 from lckd.labels import REGIONS, Region
 from lckd.network import Encodings
 from lckd.sequences import SEQUENCES, Sequence
-
 from lckd_training.election import count_votes, elect, mean_dice, teacher_set
 from lckd_training.losses import distillation_loss, task_loss
 

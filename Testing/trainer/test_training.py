@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from phantoms import make_case, write_case
+
 from lckd import Case
 from lckd.discovery import find_case
 from lckd.engine import Engine, Settings
@@ -15,8 +17,6 @@ from lckd.errors import InputError, LckdError, UsageError
 from lckd.labels import REGIONS
 from lckd.models import load_model
 from lckd.sequences import SEQUENCES, Sequence, parse_subset, subset_name
-from phantoms import make_case, write_case
-
 from lckd_training.config import TrainingConfig
 from lckd_training.data import find_labelled, load_cases
 from lckd_training.evaluation import evaluate, mean_of_subsets
@@ -169,6 +169,8 @@ def test_a_split_never_uses_a_case_twice() -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run_with_its_last_good_state(data: Path, tmp_path: Path) -> None:
     with pytest.raises(LckdError, match="no longer a number"):
-        train(data, SMOKE.overridden(["learning_rate=1.0e+30", "iterations=20", "warmup_iterations=1"]), tmp_path / "run")
+        train(
+            data, SMOKE.overridden(["learning_rate=1.0e+30", "iterations=20", "warmup_iterations=1"]), tmp_path / "run"
+        )
     state = RunFolder(tmp_path / "run").load_checkpoint()
     assert state is None or all(value.isfinite().all() for value in state["network"].values())

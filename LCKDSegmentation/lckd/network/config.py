@@ -49,22 +49,20 @@ class NetworkConfig:
         Raises:
             ModelError: a key is unknown or a value impossible.
         """
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
-            return NetworkConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            return NetworkConfig(**plain)
         except TypeError as error:
             raise _refused(str(error)) from error
 
 
 def _refused(what: str) -> ModelError:
-    return ModelError(
-        "MODEL_ARCHITECTURE", f"The model describes a network that does not exist here ({what}).", "Choose another model."
-    )
+    message = f"The model describes a network that does not exist here ({what})."
+    return ModelError("MODEL_ARCHITECTURE", message, "Choose another model.")
 
 
 PRESETS: Mapping[str, NetworkConfig] = {
     "small": NetworkConfig(),
     "base": NetworkConfig(channels=(48, 96, 192, 320), decoder_channels=(32, 64, 128), window_voxels=4_000_000),
-    "paper": NetworkConfig(
-        "resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256), window_voxels=80 * 160 * 160
-    ),
+    "paper": NetworkConfig("resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256), window_voxels=80 * 160 * 160),
 }

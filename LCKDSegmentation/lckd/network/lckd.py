@@ -22,7 +22,9 @@ class LCKDNetwork(nn.Module):
         stride: what D, H and W must be multiples of.
     """
 
-    def __init__(self, config: NetworkConfig, encoder: nn.Module, decoder: nn.Module, stride: tuple[int, int, int]):
+    def __init__(
+        self, config: NetworkConfig, encoder: nn.Module, decoder: nn.Module, stride: tuple[int, int, int]
+    ) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder

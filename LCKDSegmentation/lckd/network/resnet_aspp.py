@@ -6,12 +6,14 @@ Written from the facts in the paper and from the published tensor shapes; weight
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..labels import REGIONS
-from ..sequences import Subset
+from ..sequences import Sequence, Subset
 from .blocks import NEGATIVE_SLOPE, InstanceNorm, WeightStandardisedConv, initialise
 from .config import NetworkConfig
 from .encodings import Encodings
@@ -128,9 +130,9 @@ class DecoderLevel(nn.Module):
         body = nn.Sequential(ConvUnit(channels, channels, 3), ConvUnit(channels, channels, 3, activate=False))
         self.block = Residual(body)
 
-    def forward(self, upsampled: Tensor, skip: Tensor) -> Tensor:
-        """Both (B, C, D, H, W)."""
-        return self.block(upsampled + self.skip_norm(skip))
+    def forward(self, upsampled: Tensor, skips: Mapping[Sequence, Tensor], zero: Tensor | None) -> Tensor:
+        """`upsampled` (B, C, D, H, W) and the sequences' features (B, C_l, D, H, W) to (B, C, D, H, W)."""
+        return self.block(upsampled + self.skip_norm(self.skip(skips, zero)))
 
 
 class Decoder(nn.Module):
@@ -153,8 +155,7 @@ class Decoder(nn.Module):
         bottom = len(self.levels)
         x = self.bottom(encodings.level(bottom, subset))
         for index in reversed(range(bottom)):
-            level = self.levels[index]
-            x = level(x, level.skip(encodings.level(index, subset), encodings.zero_level(index)))
+            x = self.levels[index](x, encodings.level(index, subset), encodings.zero_level(index))
             if index > 0:
                 x = self.upsample[index - 1](x)
         return functional.interpolate(self.head(x), scale_factor=(1, 2, 2), mode="trilinear", align_corners=False)

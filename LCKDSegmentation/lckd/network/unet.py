@@ -8,11 +8,13 @@ depth-to-space.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..labels import REGIONS
-from ..sequences import Subset
+from ..sequences import Sequence, Subset
 from .blocks import NEGATIVE_SLOPE, ConvNormAct, InstanceNorm, depth_to_space, initialise, space_to_depth
 from .config import NetworkConfig
 from .encodings import Encodings
@@ -53,9 +55,9 @@ class DecoderLevel(nn.Module):
         self.norm = InstanceNorm(channels)
         self.convs = nn.Sequential(ConvNormAct(channels, channels), ConvNormAct(channels, channels))
 
-    def forward(self, coarser: Tensor, skip: Tensor) -> Tensor:
-        """`coarser` (B, C', D/2, …) and fused `skip` (B, C, D, …) to (B, C, D, …)."""
-        x = skip + functional.interpolate(self.reduce(coarser), scale_factor=2, mode="nearest")
+    def forward(self, coarser: Tensor, skips: Mapping[Sequence, Tensor], zero: Tensor | None) -> Tensor:
+        """`coarser` (B, C', D/2, …) and the sequences' features (B, C_l, D, …) to (B, C, D, …)."""
+        x = self.skip(skips, zero) + functional.interpolate(self.reduce(coarser), scale_factor=2, mode="nearest")
         return self.convs(functional.leaky_relu(self.norm(x), NEGATIVE_SLOPE, inplace=True))
 
 
@@ -79,8 +81,7 @@ class Decoder(nn.Module):
         x = self.bottom(encodings.level(bottom, subset))
         x = functional.leaky_relu(self.bottom_norm(x), NEGATIVE_SLOPE, inplace=True)
         for index in reversed(range(bottom)):
-            level = self.levels[index]
-            x = level(x, level.skip(encodings.level(index, subset), encodings.zero_level(index)))
+            x = self.levels[index](x, encodings.level(index, subset), encodings.zero_level(index))
         return depth_to_space(self.head(x), STEM_FACTOR)
 
 
