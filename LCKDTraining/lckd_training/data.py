@@ -121,8 +121,7 @@ def _tumour_voxels(regions: NDArray[np.bool_], count: int = 3000) -> NDArray[np.
 
 
 def _map(name: str, folder: Path) -> TrainingCase:
-    images = {
-        s: np.load(folder / f"{s.value}.npy", mmap_mode="r") for s in Sequence if (folder / f"{s.value}.npy").exists()
-    }
+    paths = {sequence: folder / f"{sequence.value}.npy" for sequence in Sequence}
+    images = {sequence: np.load(path, mmap_mode="r") for sequence, path in paths.items() if path.exists()}
     regions = np.load(folder / "regions.npy", mmap_mode="r")
     return TrainingCase(name, images, regions, np.load(folder / "tumour.npy"))

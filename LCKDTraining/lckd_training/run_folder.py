@@ -1,4 +1,4 @@
-"""The folder of a training run: configuration, split, events, checkpoints. Everything is written whole or not at all."""
+"""The folder of a training run: configuration, split, events, checkpoints; each file whole or not there at all."""
 
 from __future__ import annotations
 
@@ -51,11 +51,8 @@ class RunFolder:
         try:
             return torch.load(saved[-1], map_location="cpu", weights_only=True)
         except Exception as error:
-            raise InputError(
-                "CHECKPOINT_DAMAGED",
-                f"The checkpoint {saved[-1].name} cannot be read.",
-                "Delete it to use the one before.",
-            ) from error
+            message = f"The checkpoint {saved[-1].name} cannot be read."
+            raise InputError("CHECKPOINT_DAMAGED", message, "Delete it to use the one before.") from error
 
     def _saved(self) -> list[Path]:
         return sorted(self.checkpoints.glob("[0-9]*.pt"))

@@ -6,8 +6,9 @@ have without the interruption, with no random state to save.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def _spatial(edge: int, deform: bool) -> Compose:
     keys = ("image", "regions")
-    steps: list[object] = [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
+    steps: list[Callable[[Any], Any]] = [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
     if deform:
         steps.append(
             RandAffined(

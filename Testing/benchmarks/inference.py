@@ -29,9 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", type=Path, help="folder of a case with four sequences (default: the sample case)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--windows", type=int, default=12, help="windows of the authors' scheme to measure; scaled to 12"
-    )
+    parser.add_argument("--windows", type=int, default=12, help="windows of the authors' scheme to measure")
     parser.add_argument("--authors", type=int, metavar="SEQUENCES", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.authors:
