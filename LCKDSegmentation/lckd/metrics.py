@@ -14,7 +14,7 @@ EMPTY_HD95_MM = 373.13
 def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Dice of two masks of one shape; 1 if both are empty, 0 if one is."""
     total = np.count_nonzero(first) + np.count_nonzero(second)
-    return 1.0 if total == 0 else 2.0 * np.count_nonzero(first & second) / total
+    return 1.0 if total == 0 else float(2 * np.count_nonzero(first & second) / total)
 
 
 def hd95_mm(first: NDArray[np.bool_], second: NDArray[np.bool_], spacing: tuple[float, float, float]) -> float:

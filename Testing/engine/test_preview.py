@@ -142,6 +142,15 @@ def test_colors_appear_in_every_panel_of_the_right_size(spacing, direction):
     assert pixels_per_mm2[0] > 1
 
 
+def test_enlarging_invents_no_tissue():
+    """Enhancing tumour alone: the colours of the other tissues are in the legend only."""
+    made = make_case(spacing=(0.8, 0.8, 3.0))
+    picture = np.asarray(draw_preview(make_result(np.where(labels_of(made.labels) == 3, 3, 0), made.images)))
+    count = {tissue: int((picture == color).all(axis=-1).sum()) for tissue, color in TISSUE_COLORS.items()}
+    assert count[Tissue.NCR] == count[Tissue.ED] == 13 * 13
+    assert count[Tissue.ET] > 2 * 13 * 13
+
+
 def test_one_column_for_each_sequence_used():
     made = make_case()
     labels = labels_of(made.labels)
