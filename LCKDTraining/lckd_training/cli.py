@@ -1,4 +1,4 @@
-"""The commands of the trainer, added to `lckd`: train, data."""
+"""The commands of the trainer, added to `lckd`: train, evaluate, export, data."""
 
 from __future__ import annotations
 

@@ -13,9 +13,12 @@ from lckd.case import Case
 from lckd.comparison import compare_results
 from lckd.discovery import CaseFiles
 from lckd.engine import Engine
+from lckd.errors import InputError
 from lckd.images import writing
 from lckd.labels import REGIONS, Region
-from lckd.sequences import SEQUENCES, Subset, parse_subset, subset_name, subsets_of
+from lckd.sequences import SEQUENCES, Subset, parse_subset, subset_name, subset_title, subsets_of
+
+from .split import Split
 
 CASE_COLUMNS = ("case", "subset", "region", "dice", "hd95_mm")
 SUMMARY_COLUMNS = ("subset", "region", "dice", "hd95_mm", "cases")
@@ -24,8 +27,28 @@ SUMMARY_COLUMNS = ("subset", "region", "dice", "hd95_mm", "cases")
 DiceTable = dict[Subset, dict[Region, float]]
 
 
+def select(cases: list[CaseFiles], names: Iterable[str] | None, split: Path | None) -> list[CaseFiles]:
+    """The named cases, or the test cases of a run's split, or all.
+
+    Raises:
+        InputError: a case is not there.
+    """
+    wanted = list(names) if names is not None else list(Split.read(split).test) if split is not None else None
+    if wanted is None:
+        return cases
+    by_name = {case.name: case for case in cases}
+    absent = [name for name in wanted if name not in by_name]
+    if absent or not wanted:
+        what = f"There is no labelled case {absent[0]}." if absent else "There is no case to evaluate."
+        raise InputError("CASE_UNKNOWN", what, "Name cases of the folder.")
+    return [by_name[name] for name in wanted]
+
+
 def evaluate(
-    engine: Engine, cases: Iterable[CaseFiles], output: Path, announce: Callable[[str], None] = lambda _: None
+    engine: Engine,
+    cases: list[CaseFiles],
+    output: Path,
+    announce: Callable[[str, float], None] = lambda name, done: None,
 ) -> DiceTable:
     """Segment each case from all its subsets, compare with its segmentation, write ``cases.csv`` and ``summary.csv``.
 
@@ -34,8 +57,8 @@ def evaluate(
         OutputError: the folder cannot be written to.
     """
     rows: list[tuple[str, str, str, float, float]] = []
-    for files in cases:
-        announce(f"evaluating {files.name}")
+    for done, files in enumerate(cases):
+        announce(files.name, done / len(cases))
         results = engine.segment_subsets(Case.from_found(files))
         for row in compare_results(results, files.labels, files.convention).rows:
             rows.append((files.name, subset_name(row.subset), row.region.value, row.dice, row.hd95_mm))
@@ -66,6 +89,14 @@ def read_dice(output: Path) -> DiceTable:
 def mean_of_subsets(table: Mapping[Subset, Mapping[Region, float]]) -> dict[Region, float]:
     """Mean over the subsets, as in the "Average" rows of the paper's tables."""
     return {region: float(np.mean([row[region] for row in table.values()])) for region in REGIONS}
+
+
+def describe_table(table: DiceTable) -> list[str]:
+    """The table in words: one line a subset, and their mean."""
+    width = max(len(subset_title(subset)) for subset in table) + 2
+    rows = [(subset_title(subset), row) for subset, row in table.items()] + [("mean", mean_of_subsets(table))]
+    head = "Dice".ljust(width) + "".join(f"{region.value:>8}" for region in REGIONS)
+    return [head, *(name.ljust(width) + "".join(f"{row[region]:8.3f}" for region in REGIONS) for name, row in rows)]
 
 
 def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

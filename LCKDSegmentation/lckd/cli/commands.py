@@ -21,6 +21,8 @@ _COMMANDS = {
     "doctor": "lckd.cli.doctor:doctor",
     "data": "lckd_training.cli:data",
     "train": "lckd_training.cli:train",
+    "evaluate": "lckd_training.cli:evaluate",
+    "export": "lckd_training.cli:export",
 }
 _EPILOG = """
 \b
