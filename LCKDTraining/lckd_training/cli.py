@@ -40,6 +40,72 @@ def train(data: Path, preset: str, run: Path, resume: bool, settings: tuple[str,
     start(data, config, run, resume, _print_json if as_json else _print_line)
 
 
+@click.command()
+@click.option("--model", metavar="NAME|FOLDER", help="Another model than the embedded one (see lckd models list).")
+@click.option("--data", "root", type=PATH, required=True, help="Folder of labelled cases.")
+@click.option("-o", "--output", type=PATH, required=True, help="Folder for cases.csv and summary.csv.")
+@click.option("--cases", metavar="NAME,NAME,…", help="Only these cases.")
+@click.option("--split", type=PATH, metavar="split.json", help="Only the test cases of a training run.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:1|mps", help="Where to run.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; without it all that there are.")
+@click.option("--mirror", is_flag=True, help="Average over eight mirrored copies.")
+@json_option
+def evaluate(
+    model: str | None,
+    root: Path,
+    output: Path,
+    cases: str | None,
+    split: Path | None,
+    device: str,
+    threads: int | None,
+    mirror: bool,
+    as_json: bool,
+) -> None:
+    """Score a model on labelled cases: every subset of the sequences, ET, TC and WT, Dice and HD95.
+
+    Both masks empty count as Dice 1 and HD95 0; exactly one empty as 0 and 373.13 mm.
+
+    \b
+    Example:
+      lckd evaluate --data BraTS --split run/split.json --model my-model -o scores
+    """
+    console = open_console(as_json)
+    console.progress("start", 0.0)
+    from lckd.engine import Engine, Settings
+
+    from .data import find_labelled
+    from .evaluation import describe_table, select
+    from .evaluation import evaluate as score
+
+    chosen = select(find_labelled(root), cases.split(",") if cases else None, split)
+    engine = Engine(model, Settings(device, threads, mirror))
+    table = score(engine, chosen, output, lambda name, done: console.progress("network", done, name))
+    console.result([*describe_table(table), f"Written: {output}"], cases=len(chosen), output=str(output))
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="Folder of the model to be; its name is the model's.")
+@click.option("--evaluation", type=PATH, metavar="FOLDER", help="Scores for the card: a folder of lckd evaluate.")
+@click.option("--card", type=PATH, metavar="FILE", help="YAML file with more fields of the card, e.g. data_source.")
+@click.option("--overwrite", is_flag=True, help="Replace a model that exists.")
+@json_option
+def export(run: Path, output: Path, evaluation: Path | None, card: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Make a verified model of a training run, from the averaged weights of its last checkpoint.
+
+    \b
+    Example:
+      lckd export run -o my-model --evaluation scores
+    """
+    import yaml
+
+    from .export import export as write
+
+    fields = yaml.safe_load(card.read_text(encoding="utf-8")) if card else {}
+    write(run, output, fields, evaluation, overwrite)
+    open_console(as_json).result([f"Written: {output}"], output=str(output))
+
+
 @click.group(no_args_is_help=False)
 def data() -> None:
     """Make training data."""
