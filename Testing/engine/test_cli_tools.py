@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from phantoms import write_case, write_tiny_model
+from phantoms import make_case, write_case, write_tiny_model
 
 from lckd import resources
 
@@ -91,3 +91,25 @@ def _flip_a_byte(root: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
+
+
+def test_data_phantom_writes_consecutive_seeds_in_the_layout_of_brats(
+    command, files_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lckd_training import phantom
+
+    seeds = []
+
+    def small(seed: int) -> phantom.Phantom:
+        seeds.append(seed)
+        case = make_case(seed)
+        return phantom.Phantom(case.images, case.labels)
+
+    monkeypatch.setattr(phantom, "generate_phantom", small)
+    done = command("data", "phantom", "-o", tmp_path, "--count", "2", "--seed", "5", "--json")
+    assert done.status == 0, done.out
+    assert seeds == [5, 6]
+    names = [f"phantom-000{seed}" for seed in seeds]
+    suffixes = ("seg", "t1c", "t1n", "t2f", "t2w")
+    assert files_in(tmp_path) == [f"{name}/{name}-{suffix}.nii.gz" for name in names for suffix in suffixes]
+    assert done.events[-1] == {"event": "result", "cases": [str(tmp_path / name) for name in names]}
