@@ -18,7 +18,7 @@ from lckd.sequences import SEQUENCES, Sequence, missing_from, subset_of
 def make_segmentation(labels: np.ndarray, grid: Grid, subset: Iterable[Sequence] = SEQUENCES) -> Segmentation:
     """A segmentation that is sure of these labels (D, H, W; BraTS 2023)."""
     regions = regions_from_labels(labels, LabelConvention.BRATS2023)
-    return Segmentation(subset_of(subset), regions, regions.astype(np.float32), grid, [])
+    return Segmentation(subset_of(subset), regions, grid, [], regions.astype(np.float32), grid)
 
 
 def make_result(

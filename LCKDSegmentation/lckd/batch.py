@@ -19,13 +19,11 @@ from .comparison import compare_results
 from .discovery import CaseFiles, case_paths, find_case
 from .engine import Engine, Result
 from .errors import BatchError, CancelledError, InputError, LckdError
-from .geometry import Grid
 from .images import image_stem, is_image_name, writing
 from .jobs import Job, segment_job
 from .labels import REGIONS
 from .output import check_output, report_path, write_report
 from .progress import Progress
-from .reference import read_reference
 
 #: Makes the job of a case, given its files and its folder for results.
 MakeJob = Callable[[CaseFiles, Path], Job]
@@ -221,7 +219,7 @@ def _look_at(engine: Engine, task: Task) -> Outcome | _ReadJob:
     check_output(job.output, overwrite=job.overwrite or not earlier)
     case = Case.from_found(job.files, job.only, job.grid)
     if job.reference is not None:
-        read_reference(job.reference, Grid.of(case.reference), job.reference_convention or case.convention)
+        job.read_reference(case)
     return _ReadJob(**vars(job), case=case, fingerprint=fingerprint)
 
 
@@ -255,16 +253,16 @@ def _score(result: Result, job: Job) -> None:
     Raises:
         InputError: the reference is refused that the user named; one that merely lies there is only warned about.
     """
-    reference = job.reference or job.files.labels
-    if reference is None:
-        return
     try:
-        comparison = compare_results([result], reference, job.reference_convention or job.files.convention)
+        reference = job.read_reference(result.case)
     except InputError as error:
         if job.reference is not None:
             raise
-        result.report["warnings"].append(f"Not compared with {reference.name}: {error.message} {error.action}")
+        result.report["warnings"].append(f"Not compared with the reference: {error.message} {error.action}")
         return
+    if reference is None:
+        return
+    comparison = compare_results([result], reference)
     result.report["scores"] = {
         row.region.value: {"dice": round(row.dice, 4), "hd95_mm": round(row.hd95_mm, 2)} for row in comparison.rows
     }

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from .errors import UsageError
 from .geometry import Grid
 from .images import image_stem, is_image_name, writing
-from .labels import REGIONS, LabelConvention, Region
+from .labels import REGIONS, Region
 from .metrics import dice, hd95_mm
-from .reference import read_reference
+from .reference import Reference
 from .report import DISCLAIMER
 from .sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of
 
@@ -69,18 +69,14 @@ class Comparison:
         return {row.region: row for row in self.rows if row.subset == subset}
 
 
-def compare_results(
-    results: list[Result], reference: Path | None = None, convention: LabelConvention | None = None
-) -> Comparison:
+def compare_results(results: list[Result], reference: Reference | None = None) -> Comparison:
     """Compare the segmentations of several subsets of one case.
 
     Args:
         results: one for each subset; the largest subset is the full set.
-        reference: file of a reference segmentation; None: compare with the segmentation of the full set.
-        convention: what its numbers mean; None: decided by its values.
+        reference: a reference segmentation on the same voxels; None: compare with that of the full set.
 
     Raises:
-        InputError: the reference is refused, see `lckd.reference.read_reference`.
         UsageError: there is no result.
     """
     if not results:
@@ -89,7 +85,7 @@ def compare_results(
     if reference is None:
         truth, basis = full.regions, f"the full set ({subset_name(full.subset)})"
     else:
-        truth, basis = read_reference(reference, full.grid, convention), f"reference segmentation {reference.name}"
+        truth, basis = reference.regions, f"reference segmentation {reference.name}"
     rows = [row for result in results for row in _rows(result, truth, full.grid)]
     return Comparison(rows, basis, full.subset)
 

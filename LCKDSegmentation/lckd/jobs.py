@@ -10,9 +10,11 @@ from .case import Case
 from .comparison import Comparison, compare_results, write_comparison
 from .discovery import CaseFiles
 from .engine import Engine, Result
+from .geometry import Grid
 from .labels import LabelConvention
 from .output import check_output, report_path, write_report, write_result
 from .progress import Progress
+from .reference import Reference, read_reference
 from .report import peak_memory_mb, rounded_seconds
 from .sequences import Sequence, Subset, subset_name
 
@@ -56,6 +58,18 @@ class Job:
         with progress.stage("read", 0.05):
             return Case.from_found(self.files, self.only, self.grid)
 
+    def read_reference(self, case: Case) -> Reference | None:
+        """The reference segmentation on the voxels of the result to be: the one named, or the one found with the case.
+
+        Raises:
+            InputError: it is refused.
+        """
+        path = self.reference or case.labels
+        if path is None:
+            return None
+        convention = self.reference_convention or (case.convention if path == case.labels else None)
+        return read_reference(path, Grid.of(case.reference), convention)
+
 
 def segment_job(engine: Engine, job: Job, progress: Progress) -> Result:
     """Segment one case and write segmentation, report and preview.
@@ -79,10 +93,11 @@ def compare_job(
         LckdError: any of the engine's refusals; nothing half-written is left.
     """
     case = job.read(progress)
+    reference = job.read_reference(case)
     results = engine.segment_subsets(case, subsets, progress)
     full = results[-1]
     with progress.stage("compare", 0.0):
-        comparison = compare_results(results, job.reference or case.labels, job.reference_convention or case.convention)
+        comparison = compare_results(results, reference)
     with progress.stage("write", 0.05):
         write_result(full, job.output, job.convention, job.probabilities, job.uncertainty)
         write_comparison(comparison, job.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,16 @@ MIN_INSIDE = 0.5
 _LABEL_RANGE = (-(2**15), 2**15)
 
 
-def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = None) -> NDArray[np.bool_]:
-    """Nested region masks (3, D, H, W) in the order ET, TC, WT of a label file, on `grid` (nearest voxel).
+@dataclass(frozen=True)
+class Reference:
+    """A reference segmentation: name of its file, nested region masks (3, D, H, W) in the order ET, TC, WT."""
+
+    name: str
+    regions: NDArray[np.bool_]
+
+
+def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = None) -> Reference:
+    """The regions of a label file on the voxels of `grid` (nearest voxel).
 
     Args:
         path: 3-D image of labels.
@@ -38,7 +47,7 @@ def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = 
             f"The reference segmentation {path.name} does not lie where the images are.",
             "Choose the segmentation that belongs to these images.",
         )
-    return regions_from_labels(resample(labels, own, grid, "nearest"), known)
+    return Reference(path.name, regions_from_labels(resample(labels, own, grid, "nearest"), known))
 
 
 def _whole_numbers(array: NDArray, path: Path) -> NDArray[np.int32]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from .geometry import Grid, resample
+from .geometry import Grid, coincide, resample
 from .labels import REGIONS, LabelConvention, Region, labels_from_regions
 from .postprocess import NO_CLEANUP, Cleanup, clean
 from .predictor import Probabilities, nested
@@ -25,16 +26,23 @@ class Segmentation:
     Attributes:
         subset: the sequences it was made from.
         regions: nested masks (3, D, H, W) in the order ET, TC, WT.
-        probabilities: of the regions (3, D, H, W), float32.
         grid: the geometry of the reference volume.
         cleaned: what the clean-up did, in words.
+        source: nested region probabilities (3, D', H', W') as the network gave them, on the canonical grid.
+        source_grid: the canonical grid.
     """
 
     subset: Subset
     regions: NDArray[np.bool_]
-    probabilities: Probabilities
     grid: Grid
     cleaned: list[str]
+    source: Probabilities
+    source_grid: Grid
+
+    @functools.cached_property
+    def probabilities(self) -> Probabilities:
+        """Nested region probabilities (3, D, H, W) on the reference volume's voxels, 0 outside the brain's box."""
+        return _moved(self.source, self.source_grid, self.grid)
 
     @property
     def volumes_ml(self) -> dict[Region, float]:
@@ -67,6 +75,16 @@ def put_back(
     cleanup: Cleanup = NO_CLEANUP,
 ) -> Segmentation:
     """Move probabilities from the canonical grid to the reference volume's voxels and decide each voxel there."""
-    moved = nested(np.stack([resample(channel, prepared.grid, reference) for channel in probabilities]))
-    regions, cleaned = clean(moved > THRESHOLD, reference.voxel_volume_ml, cleanup)
-    return Segmentation(subset, regions, moved, reference, cleaned)
+    probabilities = nested(probabilities)
+    if coincide(prepared.grid, reference):
+        # Deciding and copying commute, and masks are lighter to copy.
+        decided = [resample(mask, prepared.grid, reference, "nearest") for mask in probabilities > THRESHOLD]
+        regions = np.stack(decided)
+    else:
+        regions = _moved(probabilities, prepared.grid, reference) > THRESHOLD
+    regions, cleaned = clean(regions, reference.voxel_volume_ml, cleanup)
+    return Segmentation(subset, regions, reference, cleaned, probabilities, prepared.grid)
+
+
+def _moved(probabilities: Probabilities, source: Grid, target: Grid) -> Probabilities:
+    return nested(np.stack([resample(channel, source, target) for channel in probabilities]))

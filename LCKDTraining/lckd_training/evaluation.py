@@ -14,8 +14,10 @@ from lckd.comparison import compare_results
 from lckd.discovery import CaseFiles
 from lckd.engine import Engine
 from lckd.errors import InputError
+from lckd.geometry import Grid
 from lckd.images import writing
 from lckd.labels import REGIONS, Region
+from lckd.reference import read_reference
 from lckd.sequences import SEQUENCES, Subset, parse_subset, subset_name, subset_title, subsets_of
 
 from .split import Split
@@ -59,8 +61,11 @@ def evaluate(
     rows: list[tuple[str, str, str, float, float]] = []
     for done, files in enumerate(cases):
         announce(files.name, done / len(cases))
-        results = engine.segment_subsets(Case.from_found(files))
-        for row in compare_results(results, files.labels, files.convention).rows:
+        case = Case.from_found(files)
+        if files.labels is None:
+            raise InputError("NO_LABELS", f"{files.name} has no segmentation.", "Add one or leave the case out.")
+        reference = read_reference(files.labels, Grid.of(case.reference), files.convention)
+        for row in compare_results(engine.segment_subsets(case), reference).rows:
             rows.append((files.name, subset_name(row.subset), row.region.value, row.dice, row.hd95_mm))
     _write(output / "cases.csv", CASE_COLUMNS, rows)
     _write(output / "summary.csv", SUMMARY_COLUMNS, _summary(rows))

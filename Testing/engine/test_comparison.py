@@ -18,6 +18,7 @@ from lckd.errors import InputError, OutputError, UsageError
 from lckd.geometry import Grid
 from lckd.heatmap import COLOR_MAP
 from lckd.labels import REGIONS, LabelConvention, Region
+from lckd.reference import read_reference
 from lckd.sequences import SEQUENCES, Sequence, Subset, parse_subset, subset_name, subsets_of
 
 GRID = Grid((24, 22, 20), (1.0, 1.0, 2.0), (-3.0, 5.0, 7.0))
@@ -52,7 +53,7 @@ def write_labels(path, array: np.ndarray, grid: Grid = GRID):
 
 
 def test_against_the_full_set():
-    comparison = compare_results(results(), None, None)
+    comparison = compare_results(results())
     assert comparison.basis == "the full set (flair+t1+t1c+t2)"
     assert comparison.present == SEQUENCES
     assert comparison.subsets == subsets_of()
@@ -78,7 +79,7 @@ def test_against_a_reference_in_another_convention_and_orientation(tmp_path):
     image = sitk.PermuteAxes(sitk.Flip(sitk.Cast(GRID.image(truth), sitk.sitkFloat64), (True, False, True)), (2, 0, 1))
     path = tmp_path / "référence seg.nii.gz"
     sitk.WriteImage(image, str(path))
-    comparison = compare_results(results(), path, LabelConvention.BRATS2021)
+    comparison = compare_results(results(), read_reference(path, GRID, LabelConvention.BRATS2021))
     assert comparison.basis == "reference segmentation référence seg.nii.gz"
     assert all((row.dice, row.hd95_mm) == (1.0, 0.0) for row in comparison.of(SEQUENCES).values())
 
@@ -86,7 +87,7 @@ def test_against_a_reference_in_another_convention_and_orientation(tmp_path):
 def test_reference_on_a_finer_grid_is_moved_in_space(tmp_path):
     fine = Grid((24, 22, 40), (1.0, 1.0, 1.0), (-3.0, 5.0, 6.5))
     path = write_labels(tmp_path / "seg.nrrd", np.repeat(labels(), 2, axis=0), fine)
-    full = compare_results(results(), path, None).of(SEQUENCES)
+    full = compare_results(results(), read_reference(path, GRID)).of(SEQUENCES)
     assert [row.dice for row in full.values()] == [1.0, 1.0, 1.0]
 
 
@@ -105,20 +106,20 @@ def test_reference_on_a_finer_grid_is_moved_in_space(tmp_path):
 def test_wrong_references_are_refused(tmp_path, origin, array, convention, code):
     path = write_labels(tmp_path / "seg.nii.gz", array, Grid(GRID.size, GRID.spacing, origin))
     with pytest.raises(InputError) as caught:
-        compare_results(results(), path, convention)
+        read_reference(path, GRID, convention)
     assert caught.value.code == code
 
 
 def test_a_reference_without_tumour_is_compared_with(tmp_path):
     path = write_labels(tmp_path / "seg.nii.gz", np.zeros(GRID.shape, np.uint8))
-    rows = compare_results(results(), path, None).of(parse_subset("t1"))
+    rows = compare_results(results(), read_reference(path, GRID)).of(parse_subset("t1"))
     assert (rows[Region.ET].dice, rows[Region.ET].hd95_mm) == (1.0, 0.0)  # both empty
     assert (rows[Region.WT].dice, rows[Region.WT].hd95_mm) == (0.0, 373.13)
 
 
 def test_nothing_to_compare():
     with pytest.raises(UsageError):
-        compare_results([], None, None)
+        compare_results([])
 
 
 def made_comparison(present: Subset = SEQUENCES) -> Comparison:
@@ -137,7 +138,7 @@ def test_importance_is_the_loss_of_dice():
         assert loss[Region.ET] == pytest.approx(0.9 if sequence is Sequence.T1C else 0.0)
         assert loss[Region.WT] == pytest.approx(0.2)
     assert importance(made_comparison((Sequence.T2,))) == {}
-    some = compare_results(results([parse_subset("t1,t2"), SEQUENCES[:3], SEQUENCES]), None, None)
+    some = compare_results(results([parse_subset("t1,t2"), SEQUENCES[:3], SEQUENCES]))
     assert list(importance(some)) == [Sequence.T2]
 
 

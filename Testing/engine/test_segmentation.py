@@ -52,7 +52,9 @@ def test_uncertainty_is_the_entropy_of_the_least_sure_region():
     probabilities[2, 0, 0, 0] = 0.5
     probabilities[:, 0, 0, 1] = 0.01, 0.25, 1.0
     probabilities[:, 0, 0, 2] = 1.0
-    image = Segmentation(SEQUENCES, probabilities > 0.5, probabilities, ANISOTROPIC, []).uncertainty_image()
+    image = Segmentation(
+        SEQUENCES, probabilities > 0.5, ANISOTROPIC, [], probabilities, ANISOTROPIC
+    ).uncertainty_image()
     assert Grid.of(image) == ANISOTROPIC
     entropy = sitk.GetArrayFromImage(image)
     assert entropy.dtype == np.float32
@@ -63,8 +65,8 @@ def test_uncertainty_is_the_entropy_of_the_least_sure_region():
 
 
 def test_probability_image_of_each_region():
-    probabilities = np.random.default_rng(0).random((3, *ANISOTROPIC.shape)).astype(np.float32)
-    segmentation = Segmentation(SEQUENCES, probabilities > 0.5, probabilities, ANISOTROPIC, [])
+    probabilities = np.sort(np.random.default_rng(0).random((3, *ANISOTROPIC.shape)).astype(np.float32), axis=0)
+    segmentation = Segmentation(SEQUENCES, probabilities > 0.5, ANISOTROPIC, [], probabilities, ANISOTROPIC)
     for channel, region in zip(probabilities, REGIONS, strict=True):
         image = segmentation.probability_image(region)
         assert Grid.of(image) == ANISOTROPIC

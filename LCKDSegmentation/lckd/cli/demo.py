@@ -38,8 +38,9 @@ def demo(output: Path, only: Subset | None, model: str | None, device: str, as_j
     files = find_case(resources.sample_case_dir())
     processing = Processing(only=only, model=model, device=device, overwrite=_is_earlier_demo(output, files.name))
     engine, progress = processing.start(console)
-    result = segment_job(engine, processing.job(files, output), progress)
-    comparison = compare_results([result], files.labels, files.convention)
+    job = processing.job(files, output)
+    result = segment_job(engine, job, progress)
+    comparison = compare_results([result], job.read_reference(result.case))
     written = written_files(output)
     words = [*describe(result.report), *describe_scores(comparison.rows, "the known extent")]
     dice = {row.region.value: round(row.dice, 4) for row in comparison.rows}
