@@ -15,11 +15,12 @@ from .store import ModelEntry, add_model, find_model, list_models, remove_model
 if TYPE_CHECKING:
     from .bundle import LoadedModel as LoadedModel
     from .bundle import load_model as load_model
+    from .bundle import new_card as new_card
     from .bundle import read_state as read_state
     from .bundle import verify_model as verify_model
     from .bundle import write_bundle as write_bundle
 
-_WITH_TORCH = ("LoadedModel", "load_model", "read_state", "verify_model", "write_bundle")
+_WITH_TORCH = ("LoadedModel", "load_model", "new_card", "read_state", "verify_model", "write_bundle")
 __all__ = [
     "LoadedModel",
     "ModelCard",
@@ -28,6 +29,7 @@ __all__ = [
     "find_model",
     "list_models",
     "load_model",
+    "new_card",
     "read_state",
     "remove_model",
     "verify_model",
