@@ -16,6 +16,38 @@ ROOT = TESTING.parent
 sys.path.insert(0, str(TESTING))
 
 
+#: Real MRI, which is not part of the repository.
+DATA = Path(os.environ.get("LCKD_DATA") or ROOT.parent / "shared" / "data").resolve()
+_without_data: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_mri: needs the real cases of LCKD_DATA (default ../shared/data)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without the data, tests on real MRI are taken out, and the summary says so."""
+    if DATA.is_dir():
+        return
+    real = [item for item in items if item.get_closest_marker("real_mri")]
+    _without_data.extend(item.nodeid for item in real)
+    config.hook.pytest_deselected(items=real)
+    items[:] = [item for item in items if item not in real]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _without_data:
+        terminalreporter.section("REAL MRI TESTS NOT RUN", sep="!", red=True, bold=True)
+        terminalreporter.line(f"REAL MRI TESTS NOT RUN: {len(_without_data)} tests, since there is no folder {DATA}.")
+        terminalreporter.line("Set LCKD_DATA to the folder of the real cases.")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real cases; for tests marked ``real_mri``. Nothing is written there."""
+    return DATA
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Small volumes are quicker on one thread, and results do not depend on the machine."""

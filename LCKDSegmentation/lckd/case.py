@@ -24,7 +24,7 @@ class Case:
         name: name of the case.
         images: a 3-D image for each present sequence, in the order of the sequences.
         grid_sequence: the sequence on whose voxels the segmentation will lie.
-        sources: where each image came from, in words, for the report.
+        sources: the file of each image, if it came from one.
         labels: file of a reference segmentation, if there is one.
         convention: what its numbers mean, if known.
     """
@@ -32,7 +32,7 @@ class Case:
     name: str
     images: Mapping[Sequence, sitk.Image]
     grid_sequence: Sequence
-    sources: Mapping[Sequence, str] = field(default_factory=dict)
+    sources: Mapping[Sequence, ImageFile] = field(default_factory=dict)
     labels: Path | None = None
     convention: LabelConvention | None = None
 
@@ -91,19 +91,14 @@ class Case:
             )
         files = {sequence: found.images[sequence] for sequence in wanted}
         _check_distinct(files)
-        images = read_images(files)
-        names = {sequence: file.path.name for sequence, file in files.items()}
-        return Case.from_images(
-            images, grid, found.name, {s: str(f) for s, f in files.items()}, names, found.labels, found.convention
-        )
+        return Case.from_images(read_images(files), grid, found.name, files, found.labels, found.convention)
 
     @staticmethod
     def from_images(
         images: Mapping[Sequence, sitk.Image],
         grid: Sequence | None = None,
         name: str = "case",
-        sources: Mapping[Sequence, str] | None = None,
-        names: Mapping[Sequence, str] | None = None,
+        sources: Mapping[Sequence, ImageFile] | None = None,
         labels: Path | None = None,
         convention: LabelConvention | None = None,
     ) -> Case:
@@ -116,8 +111,8 @@ class Case:
             raise InputError("NO_SEQUENCE", "No image was given.", "Give at least one of FLAIR, T1, T1c, T2.")
         ordered = {sequence: images[sequence] for sequence in subset_of(images)}
         for sequence, image in ordered.items():
-            name_of_file = (names or {}).get(sequence, f"The {sequence.title} image")
-            check_intensities(sitk.GetArrayViewFromImage(image), name_of_file)
+            shown = sources[sequence].path.name if sources else f"The {sequence.title} image"
+            check_intensities(sitk.GetArrayViewFromImage(image), shown)
         _check_not_copies(ordered)
         return Case(name, ordered, _grid_sequence(ordered, grid), sources or {}, labels, convention)
 

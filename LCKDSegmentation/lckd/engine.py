@@ -155,7 +155,7 @@ class Engine:
         subset = segmentation.subset
         report = base_report() | {
             "case": case.name,
-            "inputs": {sequence.value: source for sequence, source in case.sources.items()},
+            "inputs": {sequence.value: str(source) for sequence, source in case.sources.items()},
             "grid": case.grid_sequence.value,
             "model": {"name": self.model.name, "sha256": self.model.sha256},
             "device": describe_device(predictor.plan.device),

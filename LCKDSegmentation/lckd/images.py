@@ -16,6 +16,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from .errors import InputError, OutputError
+from .exact_header import copy_geometry
+from .geometry import Grid
 from .nifti import check_nifti_data, not_finite
 from .sequences import SEQUENCES
 
@@ -189,14 +191,30 @@ def _is_label_map(array: NDArray) -> bool:
     return values.size <= MAX_LABELS and bool(np.array_equal(values, np.rint(values)))
 
 
-def write_image(image: sitk.Image, path: Path) -> None:
+def write_image(image: sitk.Image, path: Path, like: ImageFile | None = None) -> None:
     """Write an image so that it exists whole under its name or not at all.
+
+    Args:
+        image: what to write.
+        path: where.
+        like: the file whose geometry the image has; it is then equal to the last bit, which writing alone is not.
 
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
     with writing(path) as temporary:
         sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+        if like is not None and _grid_of(like) == Grid.of(image):
+            copy_geometry(like.path, temporary)
+
+
+def _grid_of(source: ImageFile) -> Grid:
+    """The grid of the three spatial dimensions, as the header has it."""
+    with _quiet():
+        reader = _open(source.path)
+    number = reader.GetDimension()
+    direction = np.reshape(reader.GetDirection(), (number, number))[:3, :3].ravel().tolist()
+    return Grid(reader.GetSize()[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3], tuple(direction))
 
 
 @contextlib.contextmanager

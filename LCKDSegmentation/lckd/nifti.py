@@ -31,7 +31,7 @@ def check_nifti_data(path: Path, header: Mapping[str, str], voxels: int) -> bool
     """
     promised = voxels * int(header["bitpix"]) // 8
     try:
-        with _open(path) as file:
+        with open_nifti(path) as file:
             order = "<" if int.from_bytes(file.peek(4)[:4], "little") in _HEADER_SIZES else ">"
             file.read(int(float(header["vox_offset"])))
             floats = _FLOAT_BYTES.get(header["datatype"])
@@ -52,8 +52,8 @@ def not_finite(name: str) -> InputError:
     return InputError("NOT_FINITE", f"{name} contains values that are not numbers.", "Export the image again.")
 
 
-def _open(path: Path) -> io.BufferedReader:
-    """Unpacked if it is packed, whatever the name says."""
+def open_nifti(path: Path) -> io.BufferedReader:
+    """The file, unpacked if it is packed, whatever the name says."""
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return io.BufferedReader(cast(io.RawIOBase, gzip.open(path, "rb"))) if packed else open(path, "rb")

@@ -63,16 +63,17 @@ def write_result(
     target = segmentation_path(output)
     alone = is_image_name(output)
     suffix = next(suffix for suffix in WRITABLE_SUFFIXES if target.name.lower().endswith(suffix))
-    write_image(result.segmentation.label_image(convention), target)
+    like = result.case.sources.get(result.case.grid_sequence)
+    write_image(result.segmentation.label_image(convention), target, like)
     written = [target]
     if probabilities:
         for region in REGIONS:
             path = target.with_name(f"{image_stem(target)}-probability-{region.value}{suffix}")
-            write_image(_storable(result.segmentation.probability_image(region)), path)
+            write_image(_storable(result.segmentation.probability_image(region)), path, like)
             written.append(path)
     if uncertainty:
         path = target.with_name(f"{image_stem(target)}-uncertainty{suffix}")
-        write_image(_storable(result.segmentation.uncertainty_image()), path)
+        write_image(_storable(result.segmentation.uncertainty_image()), path, like)
         written.append(path)
     if preview and not alone:
         written.append(target.with_name("preview.png"))

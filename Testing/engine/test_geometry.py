@@ -113,7 +113,7 @@ GRIDS = {
 def test_a_blob_keeps_its_place_and_size_there_and_back(name):
     grid, canonical = GRIDS[name], Grid((60, 60, 60), (1.0, 1.0, 1.0), (-30.0, -30.0, -30.0))
     middle = np.asarray(grid.corners()).mean(0)
-    center, radius = middle + (2.3, -1.7, 0.6), 7.0
+    center, radius = middle + np.array([2.3, -1.7, 0.6]), 7.0
     probability = blob(grid, center, radius)
     there = resample(probability, grid, canonical)
     back = resample(there, canonical, grid)
