@@ -98,11 +98,12 @@ def _spatial(edge: int, deform: bool) -> Compose:
 def _intensity() -> Compose:
     return Compose(
         [
-            RandScaleIntensity(0.25, prob=0.5),
-            RandShiftIntensity(0.25, prob=0.5),
-            RandAdjustContrast(prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
-            RandGaussianSmooth((0.4, 0.9), (0.4, 0.9), (0.4, 0.9), prob=0.1),
-            RandSimulateLowResolution(prob=0.1, zoom_range=(0.5, 1.0)),
+            RandScaleIntensity(0.3, prob=0.5),
+            RandShiftIntensity(0.3, prob=0.5),
+            RandAdjustContrast(prob=0.4, gamma=(0.6, 1.7), retain_stats=True),
+            # Each axis has its own width: thick slices and other scanners' sharpness.
+            RandGaussianSmooth((0.25, 1.5), (0.25, 1.5), (0.25, 1.5), prob=0.2),
+            RandSimulateLowResolution(prob=0.15, zoom_range=(0.4, 1.0)),
             RandGaussianNoise(prob=0.2, std=0.15),
         ]
     )
