@@ -204,8 +204,17 @@ def write_image(image: sitk.Image, path: Path, like: ImageFile | None = None) ->
     """
     with writing(path) as temporary:
         sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+        _check_written(temporary)
         if like is not None and _grid_of(like) == Grid.of(image):
             copy_geometry(like.path, temporary)
+
+
+def _check_written(path: Path) -> None:
+    """Read back what was written: on a full disk ITK ends a file early and says nothing."""
+    try:
+        _read_file(ImageFile(path))
+    except InputError as error:
+        raise OSError(error.message) from error
 
 
 def _grid_of(source: ImageFile) -> Grid:

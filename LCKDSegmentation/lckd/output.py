@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from .preview import write_preview
 
 if TYPE_CHECKING:
     from .engine import Result
+    from .segmentation import Segmentation
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -61,24 +63,33 @@ def write_result(
         OutputError: the folder cannot be written to, or the disk is full.
     """
     target = segmentation_path(output)
-    alone = is_image_name(output)
     suffix = next(suffix for suffix in WRITABLE_SUFFIXES if target.name.lower().endswith(suffix))
-    like = result.case.sources.get(result.case.grid_sequence)
-    write_image(result.segmentation.label_image(convention), target, like)
-    written = [target]
+    written: list[Path] = []
+    try:
+        for ending, image in _images(result.segmentation, convention, probabilities, uncertainty):
+            path = target.with_name(f"{image_stem(target)}{ending}{suffix}") if ending else target
+            write_image(image, path, result.case.sources.get(result.case.grid_sequence))
+            written.append(path)
+        if preview and not is_image_name(output):
+            written.append(target.with_name("preview.png"))
+            write_preview(result, written[-1])
+    except OutputError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _images(
+    segmentation: Segmentation, convention: LabelConvention, probabilities: bool, uncertainty: bool
+) -> Iterator[tuple[str, sitk.Image]]:
+    """What is to be written, made one after the other, and how its name ends."""
+    yield "", segmentation.label_image(convention)
     if probabilities:
         for region in REGIONS:
-            path = target.with_name(f"{image_stem(target)}-probability-{region.value}{suffix}")
-            write_image(_storable(result.segmentation.probability_image(region)), path, like)
-            written.append(path)
+            yield f"-probability-{region.value}", _storable(segmentation.probability_image(region))
     if uncertainty:
-        path = target.with_name(f"{image_stem(target)}-uncertainty{suffix}")
-        write_image(_storable(result.segmentation.uncertainty_image()), path, like)
-        written.append(path)
-    if preview and not alone:
-        written.append(target.with_name("preview.png"))
-        write_preview(result, written[-1])
-    return written
+        yield "-uncertainty", _storable(segmentation.uncertainty_image())
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:
