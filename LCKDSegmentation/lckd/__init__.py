@@ -1,4 +1,4 @@
-"""LCKD: brain-tumour segmentation from any subset of FLAIR, T1, T1c and T2.
+"""LCKD: brain-tumor segmentation from any subset of FLAIR, T1, T1c and T2.
 
 The engine: plain Python on torch, MONAI, SimpleITK and NumPy. Research software, not for clinical use.
 

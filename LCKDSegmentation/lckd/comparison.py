@@ -33,7 +33,7 @@ class SubsetRow:
     Attributes:
         subset: the sequences.
         region: the region.
-        volume_ml: its volume in millilitres.
+        volume_ml: its volume in milliliters.
         dice: overlap with what is compared with, 0 to 1.
         hd95_mm: 95th percentile of the surface distance to it, in mm.
     """

@@ -70,7 +70,7 @@ class Result:
 
     @property
     def volumes_ml(self) -> dict[Region, float]:
-        """Volume of each region in millilitres."""
+        """Volume of each region in milliliters."""
         return self.segmentation.volumes_ml
 
     def write(self, output: str | Path, overwrite: bool = False, **options: Any) -> None:
@@ -186,7 +186,7 @@ class Engine:
         if missing:
             warnings.append(f"Without {subset_title(missing)}: the missing features were imputed from those present.")
         if Sequence.T1C not in subset:
-            warnings.append("Without T1c the enhancing tumour and the tumour core are not reliable.")
+            warnings.append("Without T1c the enhancing tumor and the tumor core are not reliable.")
         for region, dice in self.model.card.expected_dice(subset).items():
             if dice < UNRELIABLE_DICE:
                 which = f"{region.value} ({region.title})"

@@ -1,6 +1,6 @@
 """Voxel grids in physical space, and moving arrays from one grid to another.
 
-Physical coordinates are LPS in millimetres, as in SimpleITK and DICOM. Grid tuples are in (x, y, z) order, arrays in
+Physical coordinates are LPS in millimeters, as in SimpleITK and DICOM. Grid tuples are in (x, y, z) order, arrays in
 (z, y, x), written (D, H, W).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-#: Two voxel centres closer than this fraction of a voxel are the same point; headers round.
+#: Two voxel centers closer than this fraction of a voxel are the same point; headers round.
 ALIGNMENT_TOLERANCE = 1e-2
 
 IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -40,16 +40,16 @@ class Grid:
 
     @property
     def voxel_volume_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
+        """Volume of one voxel in milliliters."""
         return float(np.prod(self.spacing)) / 1000.0
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """3×3 matrix from index steps (x, y, z) to millimetres."""
+        """3×3 matrix from index steps (x, y, z) to millimeters."""
         return np.asarray(self.direction).reshape(3, 3) * np.asarray(self.spacing)
 
     def corners(self, start: NDArray | None = None, stop: NDArray | None = None) -> NDArray[np.float64]:
-        """Physical positions (8, 3) of the corner voxel centres of the index box [start, stop), default all."""
+        """Physical positions (8, 3) of the corner voxel centers of the index box [start, stop), default all."""
         low = np.zeros(3) if start is None else np.asarray(start, dtype=float)
         high = (np.asarray(self.size, dtype=float) if stop is None else np.asarray(stop, dtype=float)) - 1
         choice = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -77,7 +77,7 @@ class _Alignment:
 
 
 def _alignment(source: Grid, target: Grid) -> _Alignment | None:
-    """How the target's voxels index the source's, when every voxel centre of one is one of the other."""
+    """How the target's voxels index the source's, when every voxel center of one is one of the other."""
     inverse = np.linalg.inv(source.matrix)
     steps = inverse @ target.matrix
     offset = inverse @ (np.asarray(target.origin) - np.asarray(source.origin))
@@ -112,7 +112,7 @@ def _copy_aligned(array: NDArray, alignment: _Alignment, target: Grid, outside: 
 
 
 def coincide(source: Grid, target: Grid) -> bool:
-    """Whether the voxel centres of one grid are those of the other, so that moving an array is an exact copy."""
+    """Whether the voxel centers of one grid are those of the other, so that moving an array is an exact copy."""
     return _alignment(source, target) is not None
 
 
@@ -125,7 +125,7 @@ def resample(
 ) -> NDArray:
     """Move an array (D, H, W) from one grid to another in physical space.
 
-    Where the voxel centres coincide (permuted or flipped axes, crops, pads) the values are copied exactly. Otherwise
+    Where the voxel centers coincide (permuted or flipped axes, crops, pads) the values are copied exactly. Otherwise
     they are interpolated; going to a coarser grid by a third or more, the array is first smoothed against aliasing.
     """
     alignment = _alignment(source, target)

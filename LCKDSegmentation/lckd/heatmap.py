@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .comparison import Comparison
 
-#: Perceptually uniform and readable with every colour vision deficiency.
+#: Perceptually uniform and readable with every color vision deficiency.
 COLOR_MAP = "viridis"
 DPI = 130
 _ABSENT, _PRESENT = "0.86", "0.15"

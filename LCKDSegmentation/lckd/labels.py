@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Region(str, enum.Enum):
-    """A region of the tumour; nested, ET ⊆ TC ⊆ WT. The order is that of the network's outputs."""
+    """A region of the tumor; nested, ET ⊆ TC ⊆ WT. The order is that of the network's outputs."""
 
     ET = "ET"
     TC = "TC"
@@ -24,7 +24,7 @@ class Region(str, enum.Enum):
     @property
     def title(self) -> str:  # type: ignore[override]
         """The name in words."""
-        return {"ET": "enhancing tumour", "TC": "tumour core", "WT": "whole tumour"}[self.value]
+        return {"ET": "enhancing tumor", "TC": "tumor core", "WT": "whole tumor"}[self.value]
 
 
 REGIONS: tuple[Region, ...] = tuple(Region)
@@ -91,7 +91,7 @@ def convention_of(labels: NDArray[np.integer], known: LabelConvention | None = N
     if 4 in present:
         raise InputError(
             "LABELS_AMBIGUOUS",
-            "The label 4 means enhancing tumour in BraTS up to 2021 and resection cavity in BraTS 2024.",
+            "The label 4 means enhancing tumor in BraTS up to 2021 and resection cavity in BraTS 2024.",
             "Say which with --reference-labels brats2021 or brats2024.",
         )
     _check_values(present, LabelConvention.BRATS2023)

@@ -21,7 +21,7 @@ def hd95_mm(first: NDArray[np.bool_], second: NDArray[np.bool_], spacing: tuple[
     """95th percentile of the surface distance, the larger of both directions, in mm.
 
     Equal to MONAI's `compute_hausdorff_distance(percentile=95)`, without the import of torch and MONAI. A surface is
-    the centres of the voxels of a mask that have one of their six neighbours outside it.
+    the centers of the voxels of a mask that have one of their six neighbors outside it.
 
     Args:
         first, second: masks (D, H, W).

@@ -63,7 +63,7 @@ class Plane:
 
 
 def planes_through(images: Mapping[Sequence, sitk.Image], regions: NDArray[np.bool_], grid: Grid) -> list[Plane]:
-    """The axial, coronal and sagittal plane with the largest whole tumour; without any, those through the middle.
+    """The axial, coronal and sagittal plane with the largest whole tumor; without any, those through the middle.
 
     Args:
         images: the sequences, each on its own grid.

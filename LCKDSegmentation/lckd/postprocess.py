@@ -14,8 +14,8 @@ class Cleanup:
     """What to clean up.
 
     Attributes:
-        min_component_ml: connected parts of the whole tumour smaller than this are removed; 0: none.
-        min_enhancing_ml: with less enhancing tumour than this in all, it becomes tumour core; 0: never.
+        min_component_ml: connected parts of the whole tumor smaller than this are removed; 0: none.
+        min_enhancing_ml: with less enhancing tumor than this in all, it becomes tumor core; 0: never.
     """
 
     min_component_ml: float = 0.0
@@ -41,6 +41,6 @@ def clean(regions: NDArray[np.bool_], voxel_ml: float, cleanup: Cleanup) -> tupl
     if 0 < volume < cleanup.min_enhancing_ml:
         enhancing = np.zeros_like(enhancing)
         done.append(
-            f"enhancing tumour of {volume:.2f} mL, below {cleanup.min_enhancing_ml:g} mL, relabelled as tumour core"
+            f"enhancing tumor of {volume:.2f} mL, below {cleanup.min_enhancing_ml:g} mL, relabeled as tumor core"
         )
     return np.stack([enhancing, core, whole]), done

@@ -253,7 +253,7 @@ class _Canvas:
 
 
 def nested(probabilities: Probabilities) -> Probabilities:
-    """Make the regions nested: a voxel is at least as likely tumour core as enhancing, and whole tumour as core."""
+    """Make the regions nested: a voxel is at least as likely tumor core as enhancing, and whole tumor as core."""
     for inner, outer in itertools.pairwise(probabilities):
         np.maximum(inner, outer, out=outer)
     return probabilities

@@ -1,6 +1,6 @@
-"""Case → aligned, normalised arrays on the canonical grid.
+"""Case → aligned, normalized arrays on the canonical grid.
 
-The canonical grid is LPS-aligned with 1 mm voxels whose centres coincide with those of the reference sequence where
+The canonical grid is LPS-aligned with 1 mm voxels whose centers coincide with those of the reference sequence where
 that is possible, cropped to the brain with a margin. Inputs that are already such a grid (BraTS) are copied, not
 interpolated; others are interpolated linearly within the brain. Intensities: inside the brain of each sequence, clipped
 to its 0.1 and 99.9 percentiles and z-scored; outside the brain 0.
@@ -73,7 +73,7 @@ class _Foreground:
 
 
 def prepare(case: Case) -> PreparedCase:
-    """Bring the sequences of a case onto one canonical grid, crop to the brain, normalise.
+    """Bring the sequences of a case onto one canonical grid, crop to the brain, normalize.
 
     Raises:
         InputError: the sequences do not overlap in space, or a volume has no foreground.
@@ -90,7 +90,7 @@ def prepare(case: Case) -> PreparedCase:
         values, mask = _move(native, foregrounds[sequence].mask(native), grids[sequence], target)
         if not mask.any():
             raise _empty(sequence)
-        arrays[sequence] = _normalise(values, mask)
+        arrays[sequence] = _normalize(values, mask)
         brain |= mask
     history = [
         f"moved to an LPS grid of {SPACING_MM:g} mm, cropped to the brain with {MARGIN_MM} mm margin: "
@@ -184,7 +184,7 @@ def _check_overlap(boxes: Mapping[Sequence, NDArray[np.float64]]) -> None:
 
 
 def _canonical_grid(reference: Grid, boxes: NDArray[np.float64]) -> Grid:
-    """The 1 mm LPS grid around all boxes (n, 2, 3) whose centres fall on the reference's first voxel centre."""
+    """The 1 mm LPS grid around all boxes (n, 2, 3) whose centers fall on the reference's first voxel center."""
     anchor = np.asarray(reference.corners()).min(0)
     low = np.floor((boxes[:, 0].min(0) - anchor) / SPACING_MM - 1e-3).astype(int) - MARGIN_MM
     high = np.ceil((boxes[:, 1].max(0) - anchor) / SPACING_MM + 1e-3).astype(int) + MARGIN_MM
@@ -199,7 +199,7 @@ def _canonical_grid(reference: Grid, boxes: NDArray[np.float64]) -> Grid:
     return Grid(size, (SPACING_MM,) * 3, origin, IDENTITY_DIRECTION)  # type: ignore[arg-type]
 
 
-def _normalise(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _normalize(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """An array of the mask's shape: its values robustly clipped and z-scored inside, 0 outside."""
     values = np.clip(values, *np.percentile(values, CLIP_PERCENTILES))
     spread = float(values.std())

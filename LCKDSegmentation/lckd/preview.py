@@ -1,4 +1,4 @@
-"""The preview of a result: three planes through the tumour, one column for each present sequence.
+"""The preview of a result: three planes through the tumor, one column for each present sequence.
 
 It names no patient and no case, so that it can be shown.
 """
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 Color = tuple[int, int, int]
 
-#: The hues of BraTS figures, in the shades that Okabe and Ito chose for colour-blind readers.
+#: The hues of BraTS figures, in the shades that Okabe and Ito chose for color-blind readers.
 TISSUE_COLORS: dict[Tissue, Color] = {Tissue.NCR: (213, 94, 0), Tissue.ED: (0, 158, 115), Tissue.ET: (240, 228, 66)}
-TISSUE_TITLES = {Tissue.ET: "enhancing tumour", Tissue.NCR: "necrosis / non-enhancing core", Tissue.ED: "edema"}
+TISSUE_TITLES = {Tissue.ET: "enhancing tumor", Tissue.NCR: "necrosis / non-enhancing core", Tissue.ED: "edema"}
 FILL_OPACITY = 0.3
 #: Grey levels run between these percentiles of what is shown of a sequence, background aside.
 WINDOW_PERCENTILES = (0.5, 99.5)
@@ -100,19 +100,19 @@ def header_lines(result: Result) -> list[Line]:
 
 
 def footer_lines() -> list[Line]:
-    """What is said below the planes; the legend's colours are drawn into its first line."""
+    """What is said below the planes; the legend's colors are drawn into its first line."""
     return [Line(" "), Line(DISCLAIMER, color=WARNING)]
 
 
 def overlay(gray: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Tissues over grey levels: a translucent fill and an opaque outline.
+    """Tissues over gray levels: a translucent fill and an opaque outline.
 
     Args:
         gray: (rows, columns).
         labels: (rows, columns), BraTS 2023.
 
     Returns:
-        Colours (rows, columns, 3), grey wherever there is no label.
+        Colors (rows, columns, 3), gray wherever there is no label.
     """
     picture = np.repeat(gray[..., None], 3, axis=2).astype(np.float32)
     for label, color in _COLORS.items():
@@ -130,7 +130,7 @@ def _touches_others(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     padded = np.pad(labels, 1)
     inner = padded[1:-1, 1:-1]
     around = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    return np.logical_or.reduce([inner != neighbour for neighbour in around])
+    return np.logical_or.reduce([inner != neighbor for neighbor in around])
 
 
 def _panels(planes: List[Plane]) -> list[list[Image.Image]]:

@@ -14,7 +14,7 @@ from .geometry import Grid, resample
 from .images import ImageFile, read_image
 from .labels import LabelConvention, convention_of, regions_from_labels
 
-#: At least this part of the reference's tumour must lie within the result's volume.
+#: At least this part of the reference's tumor must lie within the result's volume.
 MIN_INSIDE = 0.5
 _LABEL_RANGE = (-(2**15), 2**15)
 
@@ -63,7 +63,7 @@ def _whole_numbers(array: NDArray, path: Path) -> NDArray[np.int32]:
 
 
 def _share_inside(labels: NDArray[np.int32], own: Grid, target: Grid) -> float:
-    """Which part of the labelled voxels' centres (of all voxels' corners, if none is labelled) lies in `target`."""
+    """Which part of the labeled voxels' centers (of all voxels' corners, if none is labeled) lies in `target`."""
     points = np.argwhere(labels)[:, ::-1] @ own.matrix.T + np.asarray(own.origin) if labels.any() else own.corners()
     index = (points - np.asarray(target.origin)) @ np.linalg.inv(target.matrix).T
     inside = (index >= -0.5).all(axis=1) & (index <= np.asarray(target.size) - 0.5).all(axis=1)

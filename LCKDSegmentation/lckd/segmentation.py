@@ -46,7 +46,7 @@ class Segmentation:
 
     @property
     def volumes_ml(self) -> dict[Region, float]:
-        """Volume of each region in millilitres."""
+        """Volume of each region in milliliters."""
         return {
             region: round(float(np.count_nonzero(mask)) * self.grid.voxel_volume_ml, 3)
             for region, mask in zip(REGIONS, self.regions, strict=True)

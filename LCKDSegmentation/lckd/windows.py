@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: Neighbouring windows share at least this part of their length.
+#: Neighboring windows share at least this part of their length.
 OVERLAP = 0.25
 MAX_WINDOWS_PER_AXIS = 12
 #: Shortest side of a window along an axis that is divided: below, a window sees too little around a voxel.

@@ -14,14 +14,14 @@ from lckd.cli.options import PATH, json_option
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of labelled cases (BraTS layout).")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of labeled cases (BraTS layout).")
 @click.option("--preset", default="small-cpu", show_default=True, help="Name of a preset, or a YAML file of settings.")
 @click.option("-o", "--output", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it was interrupted.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the preset.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a JSON line.")
 def train(data: Path, preset: str, run: Path, resume: bool, settings: tuple[str, ...], as_json: bool) -> None:
-    """Train a network on a folder of labelled cases.
+    """Train a network on a folder of labeled cases.
 
     The run folder receives config.yaml (every setting), split.json, events.jsonl and checkpoints/. Started by torchrun,
     several processes share the work.
@@ -42,7 +42,7 @@ def train(data: Path, preset: str, run: Path, resume: bool, settings: tuple[str,
 
 @click.command()
 @click.option("--model", metavar="NAME|FOLDER", help="Another model than the embedded one (see lckd models list).")
-@click.option("--data", "root", type=PATH, required=True, help="Folder of labelled cases.")
+@click.option("--data", "root", type=PATH, required=True, help="Folder of labeled cases.")
 @click.option("-o", "--output", type=PATH, required=True, help="Folder for cases.csv and summary.csv.")
 @click.option("--cases", metavar="NAME,NAME,…", help="Only these cases.")
 @click.option("--split", type=PATH, metavar="split.json", help="Only the test cases of a training run.")
@@ -61,7 +61,7 @@ def evaluate(
     mirror: bool,
     as_json: bool,
 ) -> None:
-    """Score a model on labelled cases: every subset of the sequences, ET, TC and WT, Dice and HD95.
+    """Score a model on labeled cases: every subset of the sequences, ET, TC and WT, Dice and HD95.
 
     Both masks empty count as Dice 1 and HD95 0; exactly one empty as 0 and 373.13 mm.
 
@@ -73,11 +73,11 @@ def evaluate(
     console.progress("start", 0.0)
     from lckd.engine import Engine, Settings
 
-    from .data import find_labelled
+    from .data import find_labeled
     from .evaluation import describe_table, select
     from .evaluation import evaluate as score
 
-    chosen = select(find_labelled(root), cases.split(",") if cases else None, split)
+    chosen = select(find_labeled(root), cases.split(",") if cases else None, split)
     engine = Engine(model, Settings(device, threads, mirror))
     table = score(engine, chosen, output, lambda name, done: console.progress("network", done, name))
     console.result([*describe_table(table), f"Written: {output}"], cases=len(chosen), output=str(output))
@@ -117,7 +117,7 @@ def data() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first case.")
 @json_option
 def phantom(output: Path, count: int, seed: int, as_json: bool) -> None:
-    """Make synthetic cases of a brain with a glioma, labelled, in the layout of BraTS 2023.
+    """Make synthetic cases of a brain with a glioma, labeled, in the layout of BraTS 2023.
 
     The same seed gives the same case. In each, the enhancing rim differs from the edema in T1c alone.
 

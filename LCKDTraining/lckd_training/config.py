@@ -23,10 +23,10 @@ class TrainingConfig:
         size: network size, a key of `lckd.network.PRESETS`.
         imputation: what stands for missing features, ``mean`` (Eq. 5) or ``zero`` (authors' code).
         patch: edge of the cubic training patch; a multiple of the network's stride.
-        iterations: optimiser steps in all.
+        iterations: optimizer steps in all.
         optimizer: ``adamw``, or ``sgd`` (Nesterov, as the paper).
         momentum: of SGD; the paper has 0.99.
-        weight_decay: of either optimiser.
+        weight_decay: of either optimizer.
         schedule: ``cosine`` to zero (paper), or ``trapezoid``: constant, then linearly to zero in `decay_iterations`.
         warmup_iterations: the learning rate rises linearly from zero.
         subsets_per_step: decodings of each patch's encodings. The first is drawn by the paper's law (how many are
@@ -38,7 +38,7 @@ class TrainingConfig:
         election: names of the cases that elect, never trained on; empty: drawn by `election_share`.
         election_share: share of the training cases that elect when none is named; the paper has 0.2.
         test: names of the cases that are kept out altogether.
-        tumour_share: share of the patches centred on a tumour voxel.
+        tumor_share: share of the patches centered on a tumor voxel.
         average: decay of the exponential moving average of the weights.
         gradient_norm: gradients are scaled down to this norm.
         checkpoint_interval: iterations between two checkpoints.
@@ -65,7 +65,7 @@ class TrainingConfig:
     election: tuple[str, ...] = ()
     election_share: float = 0.2
     test: tuple[str, ...] = ()
-    tumour_share: float = 0.75
+    tumor_share: float = 0.75
     average: float = 0.998
     gradient_norm: float = 5.0
     checkpoint_interval: int = 100

@@ -24,19 +24,19 @@ from lckd.sequences import Sequence, Subset, subset_of
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """A labelled case on the canonical grid.
+    """A labeled case on the canonical grid.
 
     Attributes:
         name: name of the case.
         images: float16 (D, H, W) for each present sequence, z-scored in the brain, 0 outside.
         regions: bool (3, D, H, W) in the order ET, TC, WT.
-        tumour: indices (n, 3) of tumour voxels from which patch centres are drawn, ET and core as likely as oedema.
+        tumor: indices (n, 3) of tumor voxels from which patch centers are drawn, ET and core as likely as edema.
     """
 
     name: str
     images: Mapping[Sequence, NDArray[np.float16]]
     regions: NDArray[np.bool_]
-    tumour: NDArray[np.int32]
+    tumor: NDArray[np.int32]
 
     @property
     def present(self) -> Subset:
@@ -44,7 +44,7 @@ class TrainingCase:
         return subset_of(self.images)
 
 
-def find_labelled(root: Path) -> list[CaseFiles]:
+def find_labeled(root: Path) -> list[CaseFiles]:
     """The cases below a folder that have a segmentation.
 
     Raises:
@@ -52,7 +52,7 @@ def find_labelled(root: Path) -> list[CaseFiles]:
     """
     cases = [case for case in find_cases(root) if case.labels is not None]
     if not cases:
-        raise InputError("NO_LABELS", f"No case below {root} has a segmentation.", "Give a folder of labelled cases.")
+        raise InputError("NO_LABELS", f"No case below {root} has a segmentation.", "Give a folder of labeled cases.")
     names = [case.name for case in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -90,7 +90,7 @@ def _build(files: CaseFiles, folder: Path) -> None:
     for sequence, array in prepared.arrays.items():
         np.save(folder / f"{sequence.value}.npy", array.astype(np.float16))
     np.save(folder / "regions.npy", regions)
-    np.save(folder / "tumour.npy", _tumour_voxels(regions))
+    np.save(folder / "tumor.npy", _tumor_voxels(regions))
     (folder / "complete").touch()
 
 
@@ -108,7 +108,7 @@ def read_regions(files: CaseFiles, grid: Grid) -> NDArray[np.bool_]:
     return regions_from_labels(moved, convention_of(labels, files.convention))
 
 
-def _tumour_voxels(regions: NDArray[np.bool_], count: int = 3000) -> NDArray[np.int32]:
+def _tumor_voxels(regions: NDArray[np.bool_], count: int = 3000) -> NDArray[np.int32]:
     """Up to `count` voxels of each region, drawn evenly; the smaller regions thereby count more."""
     rng = np.random.default_rng(0)
     chosen = []
@@ -124,4 +124,4 @@ def _map(name: str, folder: Path) -> TrainingCase:
     paths = {sequence: folder / f"{sequence.value}.npy" for sequence in Sequence}
     images = {sequence: np.load(path, mmap_mode="r") for sequence, path in paths.items() if path.exists()}
     regions = np.load(folder / "regions.npy", mmap_mode="r")
-    return TrainingCase(name, images, regions, np.load(folder / "tumour.npy"))
+    return TrainingCase(name, images, regions, np.load(folder / "tumor.npy"))

@@ -1,4 +1,4 @@
-"""Dice and HD95 of a model on labelled cases, for every subset of the sequences that each case has."""
+"""Dice and HD95 of a model on labeled cases, for every subset of the sequences that each case has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def select(cases: list[CaseFiles], names: Iterable[str] | None, split: Path | No
     by_name = {case.name: case for case in cases}
     absent = [name for name in wanted if name not in by_name]
     if absent or not wanted:
-        what = f"There is no labelled case {absent[0]}." if absent else "There is no case to evaluate."
+        what = f"There is no labeled case {absent[0]}." if absent else "There is no case to evaluate."
         raise InputError("CASE_UNKNOWN", what, "Name cases of the folder.")
     return [by_name[name] for name in wanted]
 

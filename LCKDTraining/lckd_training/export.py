@@ -78,5 +78,5 @@ def _preprocessing() -> dict[str, Any]:
         "orientation": "LPS",
         "crop": f"brain with {preparation.MARGIN_MM} mm margin",
         "clip_percentiles": list(preparation.CLIP_PERCENTILES),
-        "normalisation": "z-score in the brain, 0 outside",
+        "normalization": "z-score in the brain, 0 outside",
     }

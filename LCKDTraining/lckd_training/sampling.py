@@ -53,11 +53,11 @@ def draw_present(available: Subset, rng: np.random.Generator, count_rng: np.rand
     return subset_of(available[index] for index in rng.choice(len(available), keep, replace=False))
 
 
-def draw_patch(case: TrainingCase, present: Subset, edge: int, tumour_share: float, rng: np.random.Generator) -> Sample:
-    """A varied patch of the present sequences, centred on a tumour voxel with the given probability."""
+def draw_patch(case: TrainingCase, present: Subset, edge: int, tumor_share: float, rng: np.random.Generator) -> Sample:
+    """A varied patch of the present sequences, centered on a tumor voxel with the given probability."""
     deform = rng.random() < DEFORM_PROBABILITY
     size = 16 * round(edge * DEFORM_MARGIN / 16) if deform else edge
-    start = _patch_start(case, size, tumour_share, rng)
+    start = _patch_start(case, size, tumor_share, rng)
     stack = np.stack([_cut(case.images[sequence], start, size) for sequence in present]).astype(np.float32)
     regions = np.stack([_cut(region, start, size) for region in case.regions]).astype(np.float32)
     data = {"image": torch.from_numpy(stack), "regions": torch.from_numpy(regions)}
@@ -109,14 +109,14 @@ def _intensity() -> Compose:
     )
 
 
-def _patch_start(case: TrainingCase, size: int, tumour_share: float, rng: np.random.Generator) -> NDArray[np.int_]:
-    """Lowest corner of a cube: around a tumour voxel, or anywhere; kept inside the volume where that is larger."""
+def _patch_start(case: TrainingCase, size: int, tumor_share: float, rng: np.random.Generator) -> NDArray[np.int_]:
+    """Lowest corner of a cube: around a tumor voxel, or anywhere; kept inside the volume where that is larger."""
     shape = np.asarray(case.regions.shape[1:])
     highest = np.maximum(shape - size, 0)
-    if len(case.tumour) and rng.random() < tumour_share:
-        centre = case.tumour[rng.integers(len(case.tumour))]
+    if len(case.tumor) and rng.random() < tumor_share:
+        center = case.tumor[rng.integers(len(case.tumor))]
         jitter = rng.integers(-size // 6, size // 6 + 1, size=3)
-        return np.clip(centre + jitter - size // 2, 0, highest)
+        return np.clip(center + jitter - size // 2, 0, highest)
     return rng.integers(0, highest + 1)
 
 

@@ -33,7 +33,7 @@ class Split:
         every = sorted(names)
         unknown = sorted({*config.test, *config.election} - set(every))
         if unknown:
-            raise InputError("CASE_UNKNOWN", f"There is no labelled case {unknown[0]}.", "Correct the settings.")
+            raise InputError("CASE_UNKNOWN", f"There is no labeled case {unknown[0]}.", "Correct the settings.")
         rest = [name for name in every if name not in config.test]
         election = list(config.election)
         if not election:

@@ -18,7 +18,7 @@ from lckd.network import LCKDNetwork, build_network
 from lckd.sequences import Sequence, Subset
 
 from .config import TrainingConfig
-from .data import TrainingCase, find_labelled, load_cases
+from .data import TrainingCase, find_labeled, load_cases
 from .distributed import Group
 from .election import count_votes, elect, mean_dice, teacher_set
 from .losses import distillation_loss, task_loss
@@ -31,7 +31,7 @@ Announce = Callable[[dict[str, Any]], None]
 
 
 class Trainer:
-    """A run: network, moving average, optimiser, teachers and the number of iterations done.
+    """A run: network, moving average, optimizer, teachers and the number of iterations done.
 
     Args:
         config: the resolved settings.
@@ -120,7 +120,7 @@ class Trainer:
     def _draw(self, rng: np.random.Generator) -> Sample:
         case = self.cases[rng.integers(len(self.cases))]
         present = draw_present(case.present, rng, np.random.default_rng([self.config.seed, self.iteration]))
-        sample = draw_patch(case, present, self.config.patch, self.config.tumour_share, rng)
+        sample = draw_patch(case, present, self.config.patch, self.config.tumor_share, rng)
         images = {sequence: image.to(self.device) for sequence, image in sample.images.items()}
         return Sample(images, sample.regions.to(self.device))
 
@@ -185,7 +185,7 @@ def _optimizer(network: LCKDNetwork, config: TrainingConfig) -> torch.optim.Opti
 def train(
     data: Path, config: TrainingConfig, run: Path, resume: bool = False, announce: Announce = lambda _: None
 ) -> None:
-    """Train on the labelled cases below `data`, into the run folder `run`.
+    """Train on the labeled cases below `data`, into the run folder `run`.
 
     Raises:
         InputError: no usable cases, or the run folder has a run and `resume` is not asked for.
@@ -193,7 +193,7 @@ def train(
     folder, group = RunFolder(run), Group()
     if folder.load_checkpoint() is not None and not resume:
         raise InputError("RUN_EXISTS", f"{run} already holds a run.", "Add --resume, or choose another folder.")
-    files = find_labelled(data)
+    files = find_labeled(data)
     split = Split.read(folder.split) if folder.split.exists() else Split.draw((file.name for file in files), config)
     if group.is_first:
         run.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,7 @@ class TestSegment:
         assert done.status == 0, done.err
         made = sitk.ReadImage(str(output / "segmentation.nii.gz"))
         assert Grid.of(made) == Grid.of(sitk.ReadImage(str(folder / "t2.nii.gz")))
-        assert set(sitk.GetArrayFromImage(made).ravel()) == {0, 1, 2}, "all enhancing tumour was relabelled"
+        assert set(sitk.GetArrayFromImage(made).ravel()) == {0, 1, 2}, "all enhancing tumor was relabeled"
         report = json.loads((output / "report.json").read_text())
         assert report["threads"] == 1
         assert report["device"] == "cpu"

@@ -38,7 +38,7 @@ def result_of(subset: Subset, array: np.ndarray) -> Result:
 
 
 def results(subsets: list[Subset] | None = None) -> list[Result]:
-    """The more sequences, the closer to `labels()`: the whole tumour begins one slice later for each missing one."""
+    """The more sequences, the closer to `labels()`: the whole tumor begins one slice later for each missing one."""
     return [
         result_of(
             subset, labels(edema=(2 + 4 - len(subset), 16)) if len(subset) > 2 else labels((4, 16), (4, 4), (6, 6))
@@ -110,7 +110,7 @@ def test_wrong_references_are_refused(tmp_path, origin, array, convention, code)
     assert caught.value.code == code
 
 
-def test_a_reference_without_tumour_is_compared_with(tmp_path):
+def test_a_reference_without_tumor_is_compared_with(tmp_path):
     path = write_labels(tmp_path / "seg.nii.gz", np.zeros(GRID.shape, np.uint8))
     rows = compare_results(results(), read_reference(path, GRID)).of(parse_subset("t1"))
     assert (rows[Region.ET].dice, rows[Region.ET].hd95_mm) == (1.0, 0.0)  # both empty

@@ -89,7 +89,7 @@ class Literal:
         self.state = state
 
     def unit(self, x: Tensor, conv: str, norm: str, act: bool = True, **options) -> Tensor:
-        """Weight-standardised convolution, instance norm, LeakyReLU."""
+        """Weight-standardized convolution, instance norm, LeakyReLU."""
         weight = self.state[f"{conv}.weight"]
         flat = weight.flatten(1)
         flat = (flat - flat.mean(1, keepdim=True)) / flat.var(1, keepdim=True).add(1e-12).sqrt()

@@ -1,4 +1,4 @@
-"""The preview: colours where the labels are, in the patient's orientation, and what it says."""
+"""The preview: colors where the labels are, in the patient's orientation, and what it says."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_overlay_colors_exactly_the_labels():
     picture = overlay(gray, labels)
     assert np.array_equal(is_colored(picture), labels > 0)
     assert np.array_equal(picture[labels == 0], np.repeat(gray[labels == 0][:, None], 3, axis=1))
-    # Outlines are opaque, fills let the grey levels through.
+    # Outlines are opaque, fills let the gray levels through.
     for at, tissue in (((5, 20), Tissue.ED), ((10, 20), Tissue.ET), ((15, 20), Tissue.NCR)):
         assert tuple(picture[at]) == TISSUE_COLORS[tissue]
     inside = picture[18:22, 18:27].astype(int)
@@ -59,7 +59,7 @@ def test_overlay_colors_exactly_the_labels():
 
 
 def patient_corner_case(direction: tuple[float, ...], spacing=(1.0, 1.5, 2.5)):
-    """Images whose intensity is the position in LPS, and a tumour towards the left, posterior and superior."""
+    """Images whose intensity is the position in LPS, and a tumor towards the left, posterior and superior."""
     size = (20, 24, 28)
     grid = Grid(size, spacing, (10.0, -20.0, 30.0), direction)
     z, y, x = np.indices(grid.shape)
@@ -90,14 +90,14 @@ def test_planes_are_seen_in_radiological_convention(direction):
     assert planes["Axial"].view.letters == ("R", "L", "A", "P")
     assert planes["Coronal"].view.letters == ("R", "L", "S", "I")
     assert planes["Sagittal"].view.letters == ("A", "P", "S", "I")
-    # The tumour is left and posterior: right and low in the axial plane; superior: high in the others.
+    # The tumor is left and posterior: right and low in the axial plane; superior: high in the others.
     rows, columns = np.nonzero(planes["Axial"].regions[2])
     assert rows.mean() > 0.6 * planes["Axial"].regions.shape[1]
     assert columns.mean() > 0.6 * planes["Axial"].regions.shape[2]
     assert np.nonzero(planes["Coronal"].regions[2])[0].mean() < 0.4 * planes["Coronal"].regions.shape[1]
 
 
-def test_planes_show_the_largest_whole_tumour():
+def test_planes_show_the_largest_whole_tumor():
     made = make_case(size=(40, 44, 36))
     labels = np.zeros((36, 44, 40), np.uint8)
     labels[10:20, 10:20, 10:20] = 2
@@ -127,13 +127,13 @@ def test_sequences_on_other_grids_are_shown_at_the_same_place():
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 3.0)])
 @pytest.mark.parametrize("direction", [IDENTITY_DIRECTION, OBLIQUE])
 def test_colors_appear_in_every_panel_of_the_right_size(spacing, direction):
-    """In the drawn picture: coloured pixels in proportion to the tumour's area in each plane, in square mm."""
+    """In the drawn picture: colored pixels in proportion to the tumor's area in each plane, in square mm."""
     made = make_case(spacing=spacing, direction=direction)
     labels = labels_of(made.labels)
     result = make_result(labels, made.images)
     planes = planes_through(made.images, result.segmentation.regions, result.segmentation.grid)
     areas_mm2 = [np.count_nonzero(plane.regions[2]) * np.prod(plane.pixel_mm) for plane in planes]
-    # Coloured are, from top to bottom, the warning in the header, the tumour in three rows of panels, and the footer.
+    # Colored are, from top to bottom, the warning in the header, the tumor in three rows of panels, and the footer.
     used = np.concatenate([[False], (colored := is_colored(np.asarray(draw_preview(result)))).any(axis=1), [False]])
     starts, stops = np.flatnonzero(used[1:] & ~used[:-1])[1:4], np.flatnonzero(~used[1:] & used[:-1])[1:4]
     counts = [np.count_nonzero(colored[start:stop]) for start, stop in zip(starts, stops, strict=True)]
@@ -143,7 +143,7 @@ def test_colors_appear_in_every_panel_of_the_right_size(spacing, direction):
 
 
 def test_enlarging_invents_no_tissue():
-    """Enhancing tumour alone: the colours of the other tissues are in the legend only."""
+    """Enhancing tumor alone: the colors of the other tissues are in the legend only."""
     made = make_case(spacing=(0.8, 0.8, 3.0))
     picture = np.asarray(draw_preview(make_result(np.where(labels_of(made.labels) == 3, 3, 0), made.images)))
     count = {tissue: int((picture == color).all(axis=-1).sum()) for tissue, color in TISSUE_COLORS.items()}
@@ -158,7 +158,7 @@ def test_one_column_for_each_sequence_used():
     four = make_result(labels, made.images)
     counts = [is_colored(np.asarray(draw_preview(result))).sum() for result in (two, four)]
     assert draw_preview(four).width > draw_preview(two).width
-    # Text is the same but for one line; the coloured tumour is there twice as often.
+    # Text is the same but for one line; the colored tumor is there twice as often.
     assert 1.7 < counts[1] / counts[0] < 2.1
 
 
@@ -190,7 +190,7 @@ def test_no_identifier_is_shown_or_stored(tmp_path):
         assert not picture.text  # type: ignore[attr-defined]
 
 
-def test_without_tumour_the_middle_is_shown():
+def test_without_tumor_the_middle_is_shown():
     made = make_case(size=(40, 44, 36))
     labels = np.zeros((36, 44, 40), np.uint8)
     result = make_result(labels, made.images)

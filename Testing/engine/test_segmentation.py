@@ -108,7 +108,7 @@ def test_put_back_keeps_regions_nested():
 
 
 def two_parts() -> np.ndarray:
-    """Region masks: a part of 6 x 6 x 6 with core and enhancing tumour, a part of 2 x 2 x 2 that is all three."""
+    """Region masks: a part of 6 x 6 x 6 with core and enhancing tumor, a part of 2 x 2 x 2 that is all three."""
     masks = np.zeros((3, 20, 20, 20), bool)
     for mask, (low, high) in zip(masks, ((3, 5), (2, 6), (1, 7)), strict=True):
         mask[low:high, low:high, low:high] = True
@@ -146,7 +146,7 @@ def test_parts_that_touch_by_a_corner_are_one():
     assert np.array_equal(clean(masks, 0.001, Cleanup(min_component_ml=0.009))[0], masks)
 
 
-def test_little_enhancing_tumour_becomes_core():
+def test_little_enhancing_tumor_becomes_core():
     masks = two_parts()  # 8 + 8 voxels ET
     cleaned, done = clean(masks, 0.001, Cleanup(min_enhancing_ml=0.017))
     assert not cleaned[0].any()
@@ -157,7 +157,7 @@ def test_little_enhancing_tumour_becomes_core():
 
 
 def test_clean_up_in_order_keeps_regions_nested():
-    """Without the small part, the enhancing tumour is below the volume too."""
+    """Without the small part, the enhancing tumor is below the volume too."""
     (enhancing, core, whole), done = clean(two_parts(), 0.001, Cleanup(min_component_ml=0.009, min_enhancing_ml=0.01))
     assert not enhancing.any()
     assert core.sum() == 64

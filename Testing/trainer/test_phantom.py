@@ -145,8 +145,8 @@ def test_tissues_have_the_order_of_real_mri(sample: Phantom, small_template: ana
     assert median[Sequence.T1] == sorted(median[Sequence.T1])
     assert median[Sequence.T1C] == sorted(median[Sequence.T1C])
     assert median[Sequence.T2] == sorted(median[Sequence.T2], reverse=True)
-    fluid, grey, white = median[Sequence.FLAIR]
-    assert fluid < white < grey
+    fluid, gray, white = median[Sequence.FLAIR]
+    assert fluid < white < gray
 
 
 def test_enhancement_is_in_t1c_alone(small_template: anatomy.Anatomy) -> None:

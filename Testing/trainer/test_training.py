@@ -18,7 +18,7 @@ from lckd.labels import REGIONS
 from lckd.models import load_model
 from lckd.sequences import SEQUENCES, Sequence, parse_subset, subset_name
 from lckd_training.config import TrainingConfig
-from lckd_training.data import find_labelled, load_cases
+from lckd_training.data import find_labeled, load_cases
 from lckd_training.evaluation import evaluate, mean_of_subsets
 from lckd_training.export import export
 from lckd_training.run_folder import RunFolder
@@ -34,7 +34,7 @@ SMOKE = TrainingConfig.preset("smoke").overridden(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four labelled cases, one of them with two sequences only."""
+    """Four labeled cases, one of them with two sequences only."""
     root = tmp_path_factory.mktemp("data")
     for seed, name in enumerate("abcd"):
         write_case(root / name, make_case(seed), SEQUENCES if name != "d" else parse_subset("flair,t1c"))
@@ -111,7 +111,7 @@ def test_the_law_of_missing_sequences_is_uniform_in_their_number() -> None:
     assert set(singles) == {(Sequence.FLAIR,), (Sequence.T2,), (Sequence.FLAIR, Sequence.T2)}
 
 
-def test_patches_are_reproducible_masked_and_labelled_without_interpolation(data: Path, tmp_path: Path) -> None:
+def test_patches_are_reproducible_masked_and_labeled_without_interpolation(data: Path, tmp_path: Path) -> None:
     case = load_cases([find_case(data / "a")], tmp_path)[0]
     for number in range(6):
         first, second = (draw_patch(case, SEQUENCES[:2], 32, 1.0, np.random.default_rng([1, number])) for _ in range(2))
@@ -128,7 +128,7 @@ def test_patches_are_reproducible_masked_and_labelled_without_interpolation(data
 
 
 def test_the_cache_is_used_and_noticed_to_be_old(data: Path, tmp_path: Path) -> None:
-    files = find_labelled(data)
+    files = find_labeled(data)
     built: list[str] = []
     load_cases(files, tmp_path, built.append)
     load_cases(files, tmp_path, built.append)

@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="lckd")
 @click.pass_context
 def lckd(context: click.Context) -> None:
-    """Segment brain tumours on MRI from whichever of FLAIR, T1, T1c and T2 there are.
+    """Segment brain tumors on MRI from whichever of FLAIR, T1, T1c and T2 there are.
 
     \b
     First steps:

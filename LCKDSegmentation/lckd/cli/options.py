@@ -136,14 +136,14 @@ _PROCESSING = (
         type=click.FloatRange(min=0),
         default=0.0,
         metavar="ML",
-        help="Remove separate parts of the tumour smaller than this many mL.",
+        help="Remove separate parts of the tumor smaller than this many mL.",
     ),
     click.option(
         "--min-enhancing",
         type=click.FloatRange(min=0),
         default=0.0,
         metavar="ML",
-        help="With less enhancing tumour than this many mL in all, call it non-enhancing core.",
+        help="With less enhancing tumor than this many mL in all, call it non-enhancing core.",
     ),
 )
 _CASE = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @processing_options
 @json_option
 def segment(files: CaseFiles, output: Path, processing: Processing, as_json: bool) -> None:
-    """Segment the tumour of one patient.
+    """Segment the tumor of one patient.
 
     CASE_FOLDER holds one image for each sequence there is, named as in BraTS or flair, t1, t1c, t2 (NIfTI, NRRD or
     MHA). Any one of the sequences is enough; the result says what the missing ones may cost.

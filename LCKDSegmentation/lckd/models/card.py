@@ -47,8 +47,8 @@ class ModelCard:
         changelog: version to what changed.
         authors: who made it.
         copyright: whose it is.
-        license: SPDX name, or a sentence, of the licence of the weights.
-        data_source: where the training data come from, and their licence.
+        license: SPDX name, or a sentence, of the license of the weights.
+        data_source: where the training data come from, and their license.
         preprocessing: how images were prepared for training, and must be for use.
         training: free facts: patients, command, iterations, seeds, date, …
         dice: measured Dice, 0 to 1, by subset name (``flair+t1c``) and region; empty, or all 15 subsets. A region
@@ -94,8 +94,8 @@ class ModelCard:
             "data_source": self.data_source,
             "data_type": "nibabel",
             "image_classes": "4 channels: FLAIR, T1, T1c, T2; z-scored in the brain, 0 outside",
-            "label_classes": "3 nested channels: enhancing tumour, tumour core, whole tumour",
-            "pred_classes": "3 channels of logits: enhancing tumour, tumour core, whole tumour",
+            "label_classes": "3 nested channels: enhancing tumor, tumor core, whole tumor",
+            "pred_classes": "3 channels of logits: enhancing tumor, tumor core, whole tumor",
             "eval_metrics": self._mean_dice(),
             "intended_use": INTENDED_USE,
             "references": list(REFERENCES),

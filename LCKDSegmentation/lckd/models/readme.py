@@ -10,15 +10,15 @@ from .card import INTENDED_USE, REFERENCES, ModelCard
 
 
 def readme_text(card: ModelCard) -> str:
-    """``docs/README.md``: description, use, measured Dice of 15 subsets × 3 regions, training, licence."""
+    """``docs/README.md``: description, use, measured Dice of 15 subsets × 3 regions, training, license."""
     parts = [
         f"# {card.name}",
         card.description,
         f"**{INTENDED_USE}**",
         "## Use",
         f"    lckd segment CASE_FOLDER -o OUT --model {card.name}",
-        "Input: any of FLAIR, T1, T1c and T2, brain-extracted and aligned. Output: enhancing tumour (ET), tumour core "
-        "(TC) and whole tumour (WT).",
+        "Input: any of FLAIR, T1, T1c and T2, brain-extracted and aligned. Output: enhancing tumor (ET), tumor core "
+        "(TC) and whole tumor (WT).",
         "## What to expect from the sequences you have",
         _dice_table(card),
         card.dice_basis,

@@ -14,5 +14,5 @@ _BUILDERS = {"unet": build_unet, "resnet_aspp": build_resnet_aspp}
 
 
 def build_network(config: NetworkConfig) -> LCKDNetwork:
-    """A freshly initialised network of the configured architecture and size."""
+    """A freshly initialized network of the configured architecture and size."""
     return _BUILDERS[config.architecture](config)

@@ -18,7 +18,7 @@ class InstanceNorm(nn.GroupNorm):
         super().__init__(channels, channels)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, D, H, W) over D, H, W."""
+        """Normalize (B, C, D, H, W) over D, H, W."""
         if input[0, 0].numel() == 1:
             # Group norm computes the zero deviation with a rounding error, which 1/√eps would magnify 316 times.
             return (input - input) * self.weight.view(-1, 1, 1, 1) + self.bias.view(-1, 1, 1, 1)
@@ -33,14 +33,14 @@ class WeightStandardisedConv(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (B, C, D, H, W)."""
-        return self._conv_forward(input, standardised(self.weight), None)
+        return self._conv_forward(input, standardized(self.weight), None)
 
 
-def standardised(weight: Tensor) -> Tensor:
-    """Weight standardisation over all but the output channels, with the unbiased variance."""
-    centred = weight - weight.mean(dim=(1, 2, 3, 4), keepdim=True)
-    variance = centred.flatten(1).var(dim=1).view(-1, 1, 1, 1, 1)
-    return centred / (variance + 1e-12).sqrt()
+def standardized(weight: Tensor) -> Tensor:
+    """Weight standardization over all but the output channels, with the unbiased variance."""
+    centered = weight - weight.mean(dim=(1, 2, 3, 4), keepdim=True)
+    variance = centered.flatten(1).var(dim=1).view(-1, 1, 1, 1, 1)
+    return centered / (variance + 1e-12).sqrt()
 
 
 class ConvNormAct(nn.Sequential):
@@ -68,8 +68,8 @@ def depth_to_space(image: Tensor, factor: int = 2) -> Tensor:
     return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // factor**3, d * factor, h * factor, w * factor)
 
 
-def initialise(module: nn.Module) -> None:
-    """He initialisation for LeakyReLU of every convolution below `module`."""
+def initialize(module: nn.Module) -> None:
+    """He initialization for LeakyReLU of every convolution below `module`."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv3d, nn.ConvTranspose3d)):
             nn.init.kaiming_normal_(layer.weight, a=NEGATIVE_SLOPE, mode="fan_out")

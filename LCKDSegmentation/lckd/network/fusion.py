@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..sequences import SEQUENCES, Sequence, missing_from, subset_of
-from .blocks import standardised
+from .blocks import standardized
 
 
 class FusedConv(nn.Module):
@@ -28,16 +28,16 @@ class FusedConv(nn.Module):
         channels: channels of one sequence's features.
         out_channels: channels of the result.
         upsample: a transposed 2×2×2 convolution of stride 2 instead of a 1×1×1 convolution.
-        standardise: apply weight standardisation.
+        standardize: apply weight standardization.
     """
 
-    def __init__(self, channels: int, out_channels: int, upsample: bool = False, standardise: bool = False) -> None:
+    def __init__(self, channels: int, out_channels: int, upsample: bool = False, standardize: bool = False) -> None:
         super().__init__()
         total = channels * len(SEQUENCES)
         shape = (total, out_channels, 2, 2, 2) if upsample else (out_channels, total, 1, 1, 1)
         self.weight = nn.Parameter(torch.empty(shape))
         self.upsample = upsample
-        self.standardise = standardise
+        self.standardize = standardize
         nn.init.normal_(self.weight, std=(2.0 / total) ** 0.5)
 
     def forward(self, features: Mapping[Sequence, Tensor], zero: Tensor | None = None) -> Tensor:
@@ -59,7 +59,7 @@ class FusedConv(nn.Module):
         return self._upsample(terms) if self.upsample else self._project(terms)
 
     def _weight_by_sequence(self) -> tuple[Tensor, ...]:
-        weight = standardised(self.weight) if self.standardise else self.weight
+        weight = standardized(self.weight) if self.standardize else self.weight
         return weight.chunk(len(SEQUENCES), dim=0 if self.upsample else 1)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The LCKD authors' network: 3-D ResNet-50 with weight standardisation, ASPP, and a residual decoder (size `paper`).
+"""The LCKD authors' network: 3-D ResNet-50 with weight standardization, ASPP, and a residual decoder (size `paper`).
 
 Written from the facts in the paper and from the published tensor shapes; weights of the authors' layout are read by
 `lckd.network.convert`. Axes are (D, H, W); the stem halves H and W only.
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ..labels import REGIONS
 from ..sequences import Sequence, Subset
-from .blocks import NEGATIVE_SLOPE, InstanceNorm, WeightStandardisedConv, initialise
+from .blocks import NEGATIVE_SLOPE, InstanceNorm, WeightStandardisedConv, initialize
 from .config import NetworkConfig
 from .encodings import Encodings
 from .fusion import FusedConv
@@ -30,7 +30,7 @@ def _activation() -> nn.LeakyReLU:
 
 
 class ConvUnit(nn.Sequential):
-    """Weight-standardised convolution, instance norm and, unless told otherwise, LeakyReLU."""
+    """Weight-standardized convolution, instance norm and, unless told otherwise, LeakyReLU."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class DecoderLevel(nn.Module):
 
     def __init__(self, skip: int, channels: int) -> None:
         super().__init__()
-        self.skip = FusedConv(skip, channels, standardise=True)
+        self.skip = FusedConv(skip, channels, standardize=True)
         self.skip_norm = nn.Sequential(InstanceNorm(channels), _activation())
         body = nn.Sequential(ConvUnit(channels, channels, 3), ConvUnit(channels, channels, 3, activate=False))
         self.block = Residual(body)
@@ -162,8 +162,8 @@ class Decoder(nn.Module):
 
 
 def build_resnet_aspp(config: NetworkConfig) -> LCKDNetwork:
-    """The network of a configuration with architecture ``resnet_aspp``, freshly initialised."""
+    """The network of a configuration with architecture ``resnet_aspp``, freshly initialized."""
     encoder, decoder = Encoder(config.channels), Decoder(config.channels, config.decoder_channels)
-    initialise(encoder)
-    initialise(decoder)
+    initialize(encoder)
+    initialize(decoder)
     return LCKDNetwork(config, encoder, decoder, (16, 32, 32))

@@ -1,7 +1,7 @@
 """The U-Net of the sizes `small` and `base`: made for a CPU.
 
 A space-to-depth stem turns 2×2×2 voxels into channels, so that everything runs at half resolution or below. The
-decoder, whose cost is the price of one more subset, is lighter than the encoder: fewer channels, nearest-neighbour
+decoder, whose cost is the price of one more subset, is lighter than the encoder: fewer channels, nearest-neighbor
 upsampling and addition instead of transposed convolution and concatenation, and logits by a 1×1×1 convolution to
 depth-to-space.
 """
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ..labels import REGIONS
 from ..sequences import Sequence, Subset
-from .blocks import NEGATIVE_SLOPE, ConvNormAct, InstanceNorm, depth_to_space, initialise, space_to_depth
+from .blocks import NEGATIVE_SLOPE, ConvNormAct, InstanceNorm, depth_to_space, initialize, space_to_depth
 from .config import NetworkConfig
 from .encodings import Encodings
 from .fusion import FusedConv
@@ -86,10 +86,10 @@ class Decoder(nn.Module):
 
 
 def build_unet(config: NetworkConfig) -> LCKDNetwork:
-    """The network of a configuration with architecture ``unet``, freshly initialised."""
+    """The network of a configuration with architecture ``unet``, freshly initialized."""
     encoder, decoder = Encoder(config.channels), Decoder(config.channels, config.decoder_channels)
-    initialise(encoder)
-    initialise(decoder)
+    initialize(encoder)
+    initialize(decoder)
     nn.init.constant_(decoder.head.bias, -2.0)  # type: ignore[arg-type]
     nn.init.normal_(decoder.head.weight, std=0.02)
     return LCKDNetwork(config, encoder, decoder, (STEM_FACTOR * 2 ** (len(config.channels) - 1),) * 3)

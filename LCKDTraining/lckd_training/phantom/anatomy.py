@@ -63,13 +63,13 @@ def load_template() -> Anatomy:
     corners = np.argwhere(mask)
     low = corners.min(axis=0) - _MARGIN
     box = tuple(slice(a, b) for a, b in zip(low, corners.max(axis=0) + 1 + _MARGIN, strict=True))
-    white, grey = (sitk.GetArrayFromImage(image)[box].astype(np.float32) / 255 for image in (wm, gm))
-    brain = _without_stubs(mask[box], white + grey)
+    white, gray = (sitk.GetArrayFromImage(image)[box].astype(np.float32) / 255 for image in (wm, gm))
+    brain = _without_stubs(mask[box], white + gray)
     return Anatomy(
         brain=brain,
         wm=white * brain,
-        gm=grey * brain,
-        csf=np.clip(1 - white - grey, 0, 1) * brain,
+        gm=gray * brain,
+        csf=np.clip(1 - white - gray, 0, 1) * brain,
         depth=_depth(brain),
         origin=t1.TransformIndexToPhysicalPoint([int(start) for start in low[::-1]]),
     )
