@@ -187,7 +187,7 @@ class TestInterrupts:
             pressed()
 
     def test_interrupted_while_writing_leaves_a_whole_result_and_says_130(
-        self, command, case_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch, files_in
+        self, command, case_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch, files_in, request
     ) -> None:
         from lckd.output import write_preview
 
@@ -196,6 +196,9 @@ class TestInterrupts:
             write_preview(*arguments)
 
         monkeypatch.setattr("lckd.output.write_preview", interrupted)
+        # Tests that run in the background of a shell inherit that SIGINT is ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
         done = command("segment", case_folder, "-o", tmp_path, "--model", tiny_model)
         assert done.status == 130
         assert files_in(tmp_path) == ["preview.png", "report.json", "segmentation.nii.gz"]
