@@ -21,6 +21,7 @@ from lckd.errors import InputError
 from lckd.geometry import Grid
 from lckd.images import ImageFile, check_intensities, read_image
 from lckd.jobs import Job, segment_job
+from lckd.nifti import check_nifti_data
 from lckd.progress import Progress
 from lckd.reference import read_reference
 from lckd.report import peak_memory_mb
@@ -141,6 +142,7 @@ def test_a_packed_file_with_a_flipped_byte(refused, tmp_path, where):
     content = bytearray(path.read_bytes())
     content[len(content) // 2 if where == "data" else -6] ^= 0xFF
     path.write_bytes(content)
+    assert not check_nifti_data(path, {"bitpix": "16", "datatype": "4", "vox_offset": "352"}, array.size)
     refused({T1: path}, "UNREADABLE")
 
 
