@@ -17,6 +17,7 @@ from monai.transforms import (
     Compose,
     RandAdjustContrast,
     RandAffined,
+    RandBiasField,
     RandFlipd,
     RandGaussianNoise,
     RandGaussianSmooth,
@@ -66,9 +67,11 @@ def draw_patch(case: TrainingCase, present: Subset, edge: int, tumor_share: floa
     image, labels = _plain(varied["image"]), _plain(varied["regions"])
     images = {}
     for number, sequence in enumerate(present):
-        mask = image[number : number + 1] != 0
-        changed = _intensity().set_random_state(seed + 1 + number)(image[number : number + 1])
-        images[sequence] = (_plain(changed) * mask)[None].float().contiguous()
+        patch = image[number : number + 1]
+        # Fields and gains act on intensities, which are not negative.
+        lowest = patch.min()
+        changed = _plain(_intensity().set_random_state(seed + 1 + number)(patch - lowest)) + lowest
+        images[sequence] = (changed * (patch != 0))[None].float().contiguous()
     return Sample(images, labels[None].float().contiguous())
 
 
@@ -98,7 +101,8 @@ def _spatial(edge: int, deform: bool) -> Compose:
 def _intensity() -> Compose:
     return Compose(
         [
-            RandScaleIntensity(0.3, prob=0.5),
+            RandBiasField(degree=3, coeff_range=(0.0, 0.1), prob=0.3),
+            RandScaleIntensity(0.2, prob=0.5),
             RandShiftIntensity(0.3, prob=0.5),
             RandAdjustContrast(prob=0.4, gamma=(0.6, 1.7), retain_stats=True),
             # Each axis has its own width: thick slices and other scanners' sharpness.
