@@ -43,7 +43,7 @@ def export(
     Args:
         run: folder of the training run.
         model: folder of the model to be; its name is the model's name.
-        card: further fields of `ModelCard`, e.g. description, data_source, dice_basis.
+        card: further fields of `ModelCard`, e.g. description, data_source, dice_basis, and more facts of `training`.
         evaluation: output folder of `lckd evaluate` on the run's test cases.
         overwrite: replace an existing model.
 
@@ -59,7 +59,7 @@ def export(
         "size": config.size,
         "network": network.config.as_dict(),
         "stride": network.stride,
-        "description": "LCKD network for glioma segmentation from any subset of FLAIR, T1, T1c, T2.",
+        "description": card.get("description", "Glioma segmentation from any subset of FLAIR, T1, T1c and T2."),
         "preprocessing": _preprocessing(),
         "training": {
             "iterations": iteration,
@@ -69,7 +69,8 @@ def export(
         },
         "dice": {subset_name(s): {r.value: round(v, 4) for r, v in row.items()} for s, row in dice.items()},
     }
-    write_bundle(model, network, ModelCard(**(fields | card)), half=True, overwrite=overwrite)
+    fields["training"] |= card.get("training", {})
+    write_bundle(model, network, ModelCard(**(card | fields)), half=True, overwrite=overwrite)
 
 
 def _preprocessing() -> dict[str, Any]:
