@@ -1,6 +1,6 @@
 """Time and memory of whole cases on this computer's CPU, against a plain implementation of the authors' scheme.
 
-    python Testing/benchmarks/inference.py [--case FOLDER] [--threads N] [--windows 12]
+    python Testing/benchmarks/inference.py [--case FOLDER] [--threads N] [--windows 12] [--networks embedded paper]
 
 Every line is a process of its own, one after another in this one run, so that ratios mean something and peak memory is
 that of the line. "Authors' scheme": the `paper` network; all four sequences are encoded whatever is there, the bottom
@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+NETWORKS = ("embedded", "paper")
 SUBSETS = ("t1c", "flair,t1c", "flair,t1c,t2", "flair,t1,t1c,t2")
 AUTHORS_WINDOW = (80, 160, 160)
 AUTHORS_VOLUME = (155, 240, 240)
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--case", type=Path, help="folder of a case with four sequences (default: the sample case)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--windows", type=int, default=12, help="windows of the authors' scheme to measure")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--authors", type=int, metavar="SEQUENCES", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.authors:
@@ -37,20 +39,20 @@ def main() -> None:
         return
     case = arguments.case or sample_case()
     with tempfile.TemporaryDirectory() as folder:
-        measure(case, Path(folder), arguments.threads, arguments.windows)
+        measure(case, Path(folder), arguments)
 
 
-def measure(case: Path, folder: Path, threads: int, windows: int) -> None:
+def measure(case: Path, folder: Path, arguments: argparse.Namespace) -> None:
     """Print the table line by line."""
-    own = [sys.executable, __file__, "--threads", str(threads), "--windows", str(windows)]
+    threads = arguments.threads
+    own = [sys.executable, __file__, "--threads", str(threads), "--windows", str(arguments.windows)]
     baseline = {count: child([*own, "--authors", str(count)])["network"] for count in (1, 4)}
     print(f"| network | sequences | {' | '.join(STAGES)} | peak MB | authors ÷ network |")
     print("|---|---|" + "---|" * (len(STAGES) + 2))
     for count, seconds in baseline.items():
         print(f"| authors' scheme | {count} | | | | {seconds:.1f} | | | | 1 |")
-    paper = folder / "paper"
-    random_paper_model(paper)
-    for name, model in (("embedded", None), ("paper", paper)):
+    for name in arguments.networks:
+        model = random_paper_model(folder / "paper") if name == "paper" else None
         full = 0.0
         for subset in SUBSETS:
             report = run_case("segment", case, folder / "out", threads, model, "--only", subset)
@@ -92,14 +94,15 @@ def sample_case() -> Path:
     return sample_case_dir()
 
 
-def random_paper_model(folder: Path) -> None:
-    """A model of the authors' size with random weights; times do not depend on them."""
+def random_paper_model(folder: Path) -> Path:
+    """The folder of a model of the authors' size with random weights; times do not depend on them."""
     from lckd.models import ModelCard, write_bundle
     from lckd.network import PRESETS, build_network
 
     network = build_network(PRESETS["paper"])
     card = ModelCard("paper", "paper", network.config.as_dict(), network.stride, "Random weights, for timing only.")
     write_bundle(folder, network, card)
+    return folder
 
 
 def authors_scheme(sequences: int, windows: int, threads: int) -> dict[str, float]:
