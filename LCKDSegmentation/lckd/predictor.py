@@ -234,22 +234,30 @@ class _Counter:
 
 
 class _Canvas:
-    """Weighted mean of the windows' probabilities; a single window needs no weights."""
+    """Weighted mean of the windows' probabilities; windows that are the whole volume need no weights."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self.shape = shape
-        self.total = torch.zeros((len(REGIONS), *shape))
-        self.weight = torch.zeros(shape)
+        self.total: Tensor | None = None
+        self.weight = torch.zeros(())
 
     def add(self, window: Window, probabilities: Tensor) -> None:
         there, here = window.inside(self.shape)
-        covers_all = all(part == slice(0, length) for part, length in zip(there, self.shape, strict=True))
-        weight = torch.ones(()) if covers_all else importance(window.size)[here]
-        self.total[(slice(None), *there)] += probabilities[(slice(None), *here)] * weight
+        part = probabilities[(slice(None), *here)]
+        if all(place == slice(0, length) for place, length in zip(there, self.shape, strict=True)):
+            self.total = part if self.total is None else self.total + part
+            self.weight = self.weight + 1
+            return
+        if self.total is None:
+            self.total, self.weight = torch.zeros((len(REGIONS), *self.shape)), torch.zeros(self.shape)
+        weight = importance(window.size)[here]
+        self.total[(slice(None), *there)] += part * weight
         self.weight[there] += weight
 
     def result(self) -> Probabilities:
-        return nested((self.total / self.weight).numpy())
+        assert self.total is not None
+        single = self.weight.ndim == 0 and self.weight == 1
+        return nested((self.total if single else self.total / self.weight).numpy())
 
 
 def nested(probabilities: Probabilities) -> Probabilities:
