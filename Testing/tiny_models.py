@@ -16,7 +16,7 @@ from lckd.models.checksums import write_sums
 from lckd.network import LCKDNetwork, NetworkConfig, build_network
 from lckd.sequences import subset_name, subsets_of
 
-CONFIG = NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5))
+CONFIG = NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2))
 DICE = {
     subset_name(subset): {"ET": 0.05 * index, "TC": None, "WT": 0.9}
     for index, subset in enumerate(subsets_of(), start=1)

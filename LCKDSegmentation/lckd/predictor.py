@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .device import computing_on, describe_device, is_out_of_memory
+from .device import computing_on, describe_device, is_out_of_memory, place
 from .errors import OutOfMemoryError
 from .labels import REGIONS
 from .network import Encodings, LCKDNetwork
@@ -130,7 +130,7 @@ class Predictor:
         return self.decode(self.encode(encoded.prepared), subset, tell)
 
     def _decode(self, encoded: EncodedCase, subset: Subset, tell: Callable[[float], None]) -> Probabilities:
-        self.network.to(encoded.plan.device)
+        place(self.network, encoded.plan.device)
         canvas, counter = _Canvas(encoded.prepared.grid.shape), _Counter(len(encoded.parts), tell)
         for window, flip, encodings in encoded.parts:
             canvas.add(window, self._decode_part(encodings, flip, subset, encoded.plan))
@@ -157,7 +157,7 @@ class Predictor:
 
     def _parts(self, prepared: PreparedCase, counter: _Counter) -> Iterator[tuple[Window, tuple[int, ...], Encodings]]:
         """Encode window by window, mirroring by mirroring, sequence by sequence."""
-        self.network.to(self.plan.device)
+        place(self.network, self.plan.device)
         volumes = {sequence: torch.from_numpy(array)[None, None] for sequence, array in prepared.arrays.items()}
         for window in self._windows(prepared):
             for flip in self.flips:

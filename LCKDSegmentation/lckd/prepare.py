@@ -21,7 +21,7 @@ from .geometry import IDENTITY_DIRECTION, Grid, coincide, resample
 from .sequences import Sequence, Subset, subset_of, subset_title
 
 SPACING_MM = 1.0
-MARGIN_MM = 4
+MARGIN_MM = 1
 CLIP_PERCENTILES = (0.1, 99.9)
 #: Below this share of one value on the faces of the volume, the background is not uniform: the head is not stripped.
 UNIFORM_BACKGROUND_SHARE = 0.05

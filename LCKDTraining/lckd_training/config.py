@@ -21,8 +21,10 @@ class TrainingConfig:
 
     Attributes:
         size: network size, a key of `lckd.network.PRESETS`.
+        start_from: name or folder of a model of that size whose weights are the first; empty: random ones.
         imputation: what stands for missing features, ``mean`` (Eq. 5) or ``zero`` (authors' code).
-        patch: edge of the cubic training patch; a multiple of the network's stride.
+        patch: edge of the cubic training patch. Instance norm sees the whole patch: the nearer it comes to the brain's
+            box, the more the statistics of training are those of use.
         iterations: optimizer steps in all.
         optimizer: ``adamw``, or ``sgd`` (Nesterov, as the paper).
         momentum: of SGD; the paper has 0.99.
@@ -47,6 +49,7 @@ class TrainingConfig:
     """
 
     size: str = "small"
+    start_from: str = ""
     imputation: str = "mean"
     patch: int = 96
     iterations: int = 5000

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from lckd import geometry, labels
 from lckd import prepare as preparation
 from lckd.case import Case
 from lckd.discovery import CaseFiles, find_cases
@@ -20,6 +21,8 @@ from lckd.geometry import Grid, resample
 from lckd.images import ImageFile, read_image
 from lckd.labels import convention_of, regions_from_labels
 from lckd.sequences import Sequence, Subset, subset_of
+
+_PREPARING = (preparation, geometry, labels)
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,11 @@ def load_cases(
 
 
 def _fingerprint(case: CaseFiles) -> str:
-    """Changes when a file or the way of preparing changes."""
-    settings = (preparation.SPACING_MM, preparation.MARGIN_MM, preparation.CLIP_PERCENTILES)
+    """Changes when a file or the program that prepares it changes."""
+    program = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in _PREPARING]
     files = [file.path for file in case.images.values()] + ([case.labels] if case.labels else [])
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(json.dumps([settings, stamps, sorted(case.images)]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([program, stamps, sorted(case.images)]).encode()).hexdigest()[:16]
 
 
 def _build(files: CaseFiles, folder: Path) -> None:

@@ -24,17 +24,17 @@ Votes = NDArray[np.float64]
 
 
 def count_votes(network: LCKDNetwork, cases: list[TrainingCase]) -> Votes:
-    """Single-sequence soft Dice of each case, each sequence encoded once; an empty region does not vote."""
+    """Single-sequence Dice of each case, each sequence encoded once; an empty region does not vote."""
     votes = np.zeros((len(SEQUENCES), len(REGIONS), 2))
     with torch.inference_mode():
         for case in cases:
-            regions = torch.from_numpy(np.array(case.regions)).float()
+            regions = torch.from_numpy(np.array(case.regions))
             for sequence in case.present:
                 volume = torch.from_numpy(np.asarray(case.images[sequence], dtype=np.float32))[None, None]
                 logits = network.decode(network.encode({sequence: _padded(volume, network.stride)}))
-                probability = logits.sigmoid()[0, :, : regions.shape[1], : regions.shape[2], : regions.shape[3]]
-                both = (probability * regions).sum(dim=(1, 2, 3))
-                total = probability.sum(dim=(1, 2, 3)) + regions.sum(dim=(1, 2, 3))
+                found = (logits > 0)[0, :, : regions.shape[1], : regions.shape[2], : regions.shape[3]]
+                both = (found & regions).sum(dim=(1, 2, 3))
+                total = found.sum(dim=(1, 2, 3)) + regions.sum(dim=(1, 2, 3))
                 decides = regions.flatten(1).any(dim=1)
                 votes[sequence.index, :, 0] += (2 * both / total * decides).numpy()
                 votes[sequence.index, :, 1] += decides.numpy()

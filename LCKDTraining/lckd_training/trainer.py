@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lckd.errors import InputError, LckdError
+from lckd.device import place
+from lckd.errors import InputError, LckdError, UsageError
 from lckd.labels import Region
+from lckd.models import load_model
 from lckd.network import LCKDNetwork, build_network
 from lckd.sequences import Sequence, Subset
 
@@ -55,7 +57,7 @@ class Trainer:
         self.config, self.folder, self.cases, self.election = config, folder, cases, election
         self.group, self.announce = group, announce
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = build_network(config.network).to(self.device)
+        self.network = place(_first_network(config), self.device)
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = _optimizer(self.network, config)
         self.teachers: dict[Region, Sequence] = {}
@@ -168,6 +170,20 @@ class Trainer:
         if self.group.is_first:
             self.folder.append_event(event)
             self.announce(event)
+
+
+def _first_network(config: TrainingConfig) -> LCKDNetwork:
+    """The network before the first step: with the weights of the model to start from, if there is one."""
+    if not config.start_from:
+        return build_network(config.network)
+    model = load_model(config.start_from)
+    if model.network.config != config.network:
+        raise UsageError(
+            "BAD_SETTING",
+            f"The model '{model.name}' to start from has another network than the settings describe.",
+            "Set size and imputation as its card says, or start from another model.",
+        )
+    return model.network.train()
 
 
 def _optimizer(network: LCKDNetwork, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -74,14 +74,6 @@ def state() -> dict[str, Tensor]:
     return values
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Literal:
     """The authors' scheme from the facts: all four sequences encoded, the missing ones as zeros; mean at the bottom."""
 

@@ -78,6 +78,12 @@ def test_threads(monkeypatch, asked, environment, expected):
     assert device.set_threads(asked) == torch.get_num_threads() == expected
 
 
+def test_a_network_is_placed_with_its_channels_last_on_a_cpu():
+    layer = device.place(torch.nn.Conv3d(2, 3, 3), torch.device("cpu"))
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not device.place(layer, torch.device("meta")).weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 def test_progress_tells_stages_and_rises_to_one():
     told = []
     progress = Progress(lambda stage, fraction: told.append((stage, fraction)))

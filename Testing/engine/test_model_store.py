@@ -19,19 +19,6 @@ from lckd import resources
 from lckd.errors import ModelError, OutputError
 from lckd.models import add_model, archive, find_model, list_models, load_model, remove_model, store, write_bundle
 from lckd.models.checksums import sha256_of
-from lckd.network import LCKDNetwork
-
-
-@pytest.fixture
-def network() -> LCKDNetwork:
-    return a_network()
-
-
-@pytest.fixture
-def bundle(tmp_path, network) -> Path:
-    folder = tmp_path / "tiny"
-    write_bundle(folder, network, a_card(network))
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -16,29 +16,8 @@ from tiny_models import CONFIG, METADATA, WEIGHTS, a_card, a_network, edit_metad
 from lckd.labels import Region
 from lckd.models import card, load_model, verify_model, write_bundle
 from lckd.models.checksums import sha256_of, write_sums
-from lckd.network import LCKDNetwork, NetworkConfig, build_network
+from lckd.network import NetworkConfig, build_network
 from lckd.sequences import Sequence
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def network() -> LCKDNetwork:
-    return a_network()
-
-
-@pytest.fixture
-def bundle(tmp_path, network) -> Path:
-    folder = tmp_path / "tiny"
-    write_bundle(folder, network, a_card(network))
-    return folder
-
 
 # --- writing and loading ---
 

@@ -13,27 +13,20 @@ from torch.nn import functional as F
 from lckd.errors import ModelError
 from lckd.network import PRESETS, Encodings, LCKDNetwork, NetworkConfig, build_network
 from lckd.network.blocks import InstanceNorm, depth_to_space, space_to_depth
+from lckd.network.fusion import FusedConv
 from lckd.sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of, subsets_of
 
 CONFIGS = {
     "small-mean": PRESETS["small"],
     "small-zero": NetworkConfig(imputation="zero"),
-    "aspp-mean": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32)),
-    "aspp-zero": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), "zero"),
+    "aspp-mean": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), ()),
+    "aspp-zero": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), (), "zero"),
 }
 TINY = {
-    "mean": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5)),
-    "zero": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), imputation="zero"),
+    "mean": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2)),
+    "zero": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2), imputation="zero"),
 }
 PARTIAL = subset_of([Sequence.FLAIR, Sequence.T2])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def built(config: NetworkConfig, seed: int = 0) -> LCKDNetwork:
@@ -90,7 +83,8 @@ def literal_unet(decoder: nn.Module, concatenated: list[Tensor]) -> Tensor:
     x = norm_act(F.conv3d(concatenated[-1], decoder.bottom.weight), decoder.bottom_norm)
     for level, skip in reversed(list(zip(decoder.levels, concatenated[:-1], strict=True))):
         coarser = F.conv3d(x, level.reduce.weight).repeat_interleave(2, 2).repeat_interleave(2, 3)
-        x = F.conv3d(skip, level.skip.weight) + coarser.repeat_interleave(2, 4)
+        d, h, w = skip.shape[2:]
+        x = F.conv3d(skip, level.skip.weight) + coarser.repeat_interleave(2, 4)[..., :d, :h, :w]
         x = level.convs(norm_act(x, level.norm))
     return depth_to_space(decoder.head(x))
 
@@ -115,7 +109,8 @@ def literal(network: LCKDNetwork, encoded: tuple[list[list[Tensor]], list[Tensor
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_folded_fusion_equals_the_literal_equations(name):
-    network, images = built(CONFIGS[name]), stack(size=(32, 32, 64) if "aspp" in name else (32, 32, 32))
+    # The U-Net takes any even size: here its levels have 15×17×19, 8×9×10, 4×5×5 and 2×3×3 voxels.
+    network, images = built(CONFIGS[name]), stack(size=(32, 32, 64) if "aspp" in name else (30, 34, 38))
     with torch.no_grad():
         encodings = network.encode({s: images[:, s.index, None] for s in SEQUENCES})
         encoded = encode_plainly(network, images)
@@ -133,6 +128,17 @@ def test_a_superset_decodes_as_the_subset_alone(imputation):
             alone = network.encode({s: images[:, s.index, None] for s in subset})
             assert_close(network.decode(everything, subset), network.decode(alone), 1e-5)
             assert_close(network(images, subset), network.decode(alone), 1e-5)
+
+
+@pytest.mark.parametrize("zero", [None, torch.ones(1, 5, 4, 6, 7)])
+def test_fusion_keeps_channels_last_in_memory_and_computes_the_same(zero):
+    fuse = FusedConv(5, 3)
+    features = {s: torch.randn(2, 5, 4, 6, 7) for s in PARTIAL}
+    layout = torch.channels_last_3d
+    with torch.no_grad():
+        fused = fuse({s: feature.contiguous(memory_format=layout) for s, feature in features.items()}, zero)
+        assert fused.is_contiguous(memory_format=layout)
+        assert_close(fused, fuse(features, zero), 1e-6)
 
 
 def test_subsets_give_different_results():
@@ -233,7 +239,7 @@ def test_space_to_depth_is_inverted():
     assert torch.equal(space_to_depth(image)[0, 1, 0, 0, 0], image[0, 0, 0, 0, 1])
 
 
-@pytest.mark.parametrize(("name", "size"), [("small-mean", (32, 32, 40)), ("aspp-zero", (16, 32, 48))])
+@pytest.mark.parametrize(("name", "size"), [("small-mean", (32, 32, 41)), ("aspp-zero", (16, 32, 48))])
 def test_wrong_sizes_are_refused(name, size):
     with pytest.raises(ValueError, match="multiple"):
         built(CONFIGS[name])(stack(size=size))
@@ -310,6 +316,7 @@ def test_paper_size_has_the_authors_parameters_and_shapes():
         {"imputation": "copy"},
         {"channels": [8, 16], "decoder_channels": [8, 16]},
         {"channels": [8, 0], "decoder_channels": [8]},
+        {"decoder_convs": [2, 2]},
         {"depth": 4},
     ],
 )

@@ -11,6 +11,7 @@ import torch
 from phantoms import make_case, write_case
 
 from lckd import Case
+from lckd import prepare as preparing
 from lckd.discovery import find_case
 from lckd.engine import Engine, Settings
 from lckd.errors import InputError, LckdError, UsageError
@@ -103,6 +104,20 @@ def test_export_and_evaluation_of_a_run(data: Path, finished_run: Path, tmp_path
     assert Case.from_folder(data / "d").present == parse_subset("flair,t1c")
 
 
+def test_a_run_starts_from_a_models_weights_if_its_network_is_the_same(
+    data: Path, finished_run: Path, tmp_path: Path
+) -> None:
+    export(finished_run, tmp_path / "model", {})
+    settings = [f"start_from={tmp_path / 'model'}", "iterations=1", "learning_rate=0.0", "checkpoint_interval=1"]
+    train(data, SMOKE.overridden(settings), tmp_path / "run")
+    state = RunFolder(tmp_path / "run").load_checkpoint()
+    assert state is not None
+    for key, value in load_model(tmp_path / "model").network.state_dict().items():
+        assert torch.equal(state["network"][key], value)
+    with pytest.raises(UsageError, match="another network"):
+        train(data, SMOKE.overridden([*settings, "imputation=zero"]), tmp_path / "other")
+
+
 def test_the_law_of_missing_sequences_is_uniform_in_their_number() -> None:
     rng = np.random.default_rng(0)
     sizes = Counter(len(draw_present(SEQUENCES, rng)) for _ in range(4000))
@@ -127,7 +142,7 @@ def test_patches_are_reproducible_masked_and_labeled_without_interpolation(data:
         assert flair[whole > 0].mean() > flair[(whole == 0) & (flair != 0)].mean(), "the label follows the image"
 
 
-def test_the_cache_is_used_and_noticed_to_be_old(data: Path, tmp_path: Path) -> None:
+def test_the_cache_is_used_and_noticed_to_be_old(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = find_labeled(data)
     built: list[str] = []
     load_cases(files, tmp_path, built.append)
@@ -137,6 +152,9 @@ def test_the_cache_is_used_and_noticed_to_be_old(data: Path, tmp_path: Path) -> 
     files[0].labels.touch()
     load_cases(files, tmp_path, built.append)
     assert len(built) == len(files) + 1
+    monkeypatch.setattr(preparing, "__file__", __file__)
+    load_cases(files, tmp_path, built.append)
+    assert len(built) == 2 * len(files) + 1
 
 
 def test_schedules_start_high_and_end_at_zero() -> None:

@@ -20,6 +20,7 @@ class NetworkConfig:
         architecture: ``unet`` (space-to-depth stem, light decoder) or ``resnet_aspp`` (the LCKD authors' network).
         channels: encoder channels by level, finest first. Level l of the U-Net has 1/2^(l+1) of the resolution.
         decoder_channels: decoder channels by level, finest first; one fewer than `channels`.
+        decoder_convs: 3×3×3 convolutions by level of the U-Net's decoder, finest first; empty for ``resnet_aspp``.
         imputation: what stands for the features of a missing sequence where features are concatenated: ``mean``, the
             mean of those present at every level (Eq. 5), or ``zero``, as in the authors' code: the mean at the bottom,
             the encoder's response to an all-zero volume at the other levels.
@@ -29,12 +30,16 @@ class NetworkConfig:
     architecture: Architecture = "unet"
     channels: tuple[int, ...] = (32, 64, 128, 160)
     decoder_channels: tuple[int, ...] = (16, 32, 64)
+    decoder_convs: tuple[int, ...] = (1, 2, 2)
     imputation: Imputation = "mean"
     window_voxels: int = 6_000_000
 
     def __post_init__(self) -> None:
         if self.architecture not in ("unet", "resnet_aspp") or self.imputation not in ("mean", "zero"):
             raise _refused(f"architecture {self.architecture}, imputation {self.imputation}")
+        unet_convs = len(self.decoder_channels) if self.architecture == "unet" else 0
+        if len(self.decoder_convs) != unet_convs:
+            raise _refused(f"{self.decoder_convs} convolutions in the decoder")
         if len(self.channels) != len(self.decoder_channels) + 1 or min(self.channels + self.decoder_channels) < 1:
             raise _refused(f"channels {self.channels}, decoder channels {self.decoder_channels}")
 
@@ -64,5 +69,7 @@ def _refused(what: str) -> ModelError:
 PRESETS: Mapping[str, NetworkConfig] = {
     "small": NetworkConfig(),
     "base": NetworkConfig(channels=(48, 96, 192, 320), decoder_channels=(32, 64, 128), window_voxels=4_000_000),
-    "paper": NetworkConfig("resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256), window_voxels=80 * 160 * 160),
+    "paper": NetworkConfig(
+        "resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256), (), window_voxels=80 * 160 * 160
+    ),
 }

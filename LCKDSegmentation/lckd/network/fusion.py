@@ -65,14 +65,16 @@ class FusedConv(nn.Module):
     @staticmethod
     def _project(terms: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Sum of 1×1×1 convolutions as matrix products, accumulated without a concatenated copy."""
-        spatial = terms[0][1].shape[2:]
+        first = terms[0][1]
+        channels_last = first.is_contiguous(memory_format=torch.channels_last_3d)
         total: Tensor | None = None
         for weight, feature in terms:
-            matrix = weight.flatten(1).expand(len(feature), -1, -1)
-            flat = feature.flatten(2)
-            total = torch.bmm(matrix, flat) if total is None else total.baddbmm_(matrix, flat)
+            product = weight.flatten(1).expand(len(feature), -1, -1), feature.flatten(2)
+            if channels_last:  # computed transposed, so that the result is channels-last too
+                product = product[1].mT, product[0].mT
+            total = torch.bmm(*product) if total is None else total.baddbmm_(*product)
         assert total is not None
-        return total.unflatten(2, spatial)
+        return (total.mT if channels_last else total).unflatten(2, first.shape[2:])
 
     @staticmethod
     def _upsample(terms: list[tuple[Tensor, Tensor]]) -> Tensor:

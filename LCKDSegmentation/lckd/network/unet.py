@@ -46,32 +46,35 @@ class Encoder(nn.Module):
 
 
 class DecoderLevel(nn.Module):
-    """Add the upsampled coarser level to this level's fused features, then two convolutions."""
+    """Add the upsampled coarser level to this level's fused features, then a few convolutions."""
 
-    def __init__(self, coarser: int, skip: int, channels: int) -> None:
+    def __init__(self, coarser: int, skip: int, channels: int, convs: int) -> None:
         super().__init__()
         self.skip = FusedConv(skip, channels)
         self.reduce = nn.Conv3d(coarser, channels, 1, bias=False)
         self.norm = InstanceNorm(channels)
-        self.convs = nn.Sequential(ConvNormAct(channels, channels), ConvNormAct(channels, channels))
+        self.convs = nn.Sequential(*(ConvNormAct(channels, channels) for _ in range(convs)))
 
     def forward(self, coarser: Tensor, skips: Mapping[Sequence, Tensor], zero: Tensor | None) -> Tensor:
         """`coarser` (B, C', D/2, …) and the sequences' features (B, C_l, D, …) to (B, C, D, …)."""
-        x = self.skip(skips, zero) + functional.interpolate(self.reduce(coarser), scale_factor=2, mode="nearest")
+        skip = self.skip(skips, zero)
+        x = functional.interpolate(self.reduce(coarser), scale_factor=2, mode="nearest")
+        x = skip + x[..., : skip.shape[2], : skip.shape[3], : skip.shape[4]]
         return self.convs(functional.leaky_relu(self.norm(x), NEGATIVE_SLOPE, inplace=True))
 
 
 class Decoder(nn.Module):
     """From fused features, bottom up, to the logits of the three regions."""
 
-    def __init__(self, channels: tuple[int, ...], decoder_channels: tuple[int, ...]) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        channels, decoder_channels = config.channels, config.decoder_channels
         self.bottom = FusedConv(channels[-1], decoder_channels[-1])
         self.bottom_norm = InstanceNorm(decoder_channels[-1])
         coarser = (*decoder_channels[1:], decoder_channels[-1])
         self.levels = nn.ModuleList(
-            DecoderLevel(below, skip, own)
-            for below, skip, own in zip(coarser, channels[:-1], decoder_channels, strict=True)
+            DecoderLevel(*sizes)
+            for sizes in zip(coarser, channels[:-1], decoder_channels, config.decoder_convs, strict=True)
         )
         self.head = nn.Conv3d(decoder_channels[0], len(REGIONS) * STEM_FACTOR**3, 1)
 
@@ -87,9 +90,9 @@ class Decoder(nn.Module):
 
 def build_unet(config: NetworkConfig) -> LCKDNetwork:
     """The network of a configuration with architecture ``unet``, freshly initialized."""
-    encoder, decoder = Encoder(config.channels), Decoder(config.channels, config.decoder_channels)
+    encoder, decoder = Encoder(config.channels), Decoder(config)
     initialize(encoder)
     initialize(decoder)
     nn.init.constant_(decoder.head.bias, -2.0)  # type: ignore[arg-type]
     nn.init.normal_(decoder.head.weight, std=0.02)
-    return LCKDNetwork(config, encoder, decoder, (STEM_FACTOR * 2 ** (len(config.channels) - 1),) * 3)
+    return LCKDNetwork(config, encoder, decoder, (STEM_FACTOR,) * 3)
