@@ -20,7 +20,6 @@ _connectByString = QtCore.QObject.connect
 _disconnectByString = QtCore.QObject.disconnect
 _loading: list[bool] = []
 _plainSetAttribute = QtCore.QObject.__mro__[1].__setattr__
-_readAttribute = QtCore.QObject.__getattribute__
 
 
 class PropertyAttribute:
@@ -58,17 +57,18 @@ class StandInWidget:
 
 def giveHabits() -> None:
     """Change the classes of PySide6 for the rest of the process; again is harmless."""
-    if QtCore.QObject.__getattribute__ is _getAttribute:
+    if hasattr(QtCore.QObject, "className"):
         return
     for cls in _classes():
         _propertiesBecomeAttributes(cls)
+        if "__getattribute__" in vars(cls):
+            cls.__getattribute__ = _withOurConnect(cls.__getattribute__)
         if "__setattr__" in vars(cls):
             cls.__setattr__ = _setAttribute
         if hasattr(cls, "exec"):
             cls.exec_ = cls.exec
     QtCore.QObject.name = vars(QtCore.QObject)["objectName"]
     QtCore.QObject.className = lambda self: self.metaObject().className()
-    QtCore.QObject.__getattribute__ = _getAttribute
 
 
 def connect(sender: QtCore.QObject, signal: str, function: Callable[..., Any]) -> bool:
@@ -122,14 +122,18 @@ def makeQtModule(loader: type) -> ModuleType:
     return qt
 
 
-def _getAttribute(instance: QtCore.QObject, name: str) -> Any:
+def _withOurConnect(readAttribute: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     """PySide6 answers `connect` of an object before it looks at the class, so that this has to come first."""
-    value = _readAttribute(instance, name)
-    ours = {"connect": connect, "disconnect": disconnect}.get(name)
-    if ours is None:
-        return value
-    # PySide6 calls its own connect for itself, with a signature that begins with "2".
-    return lambda *args: ours(instance, *args) if args and re.match("[a-z]", str(args[0])) else value(*args)
+
+    def getAttribute(instance: QtCore.QObject, name: str) -> Any:
+        value = readAttribute(instance, name)
+        ours = {"connect": connect, "disconnect": disconnect}.get(name)
+        if ours is None:
+            return value
+        # PySide6 calls its own connect for itself, with a signature that begins with "2".
+        return lambda *args: ours(instance, *args) if args and re.match("[a-z]", str(args[0])) else value(*args)
+
+    return getAttribute
 
 
 def _classes() -> Iterator[type]:
