@@ -14,6 +14,17 @@ from .errors import UsageError
 
 M = TypeVar("M", bound=nn.Module)
 
+#: How torch, its libraries, and ITK say that memory ran out.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to allocate memory",
+    "could not create a memory object",
+    "bad_alloc",
+    "alloc_failed",
+)
+
 DEVICE_NAMES = "auto, cpu, cuda, cuda:0, cuda:1, …, or mps"
 
 
@@ -86,6 +97,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of torch or NumPy means that memory ran out."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(
-        phrase in str(error).lower() for phrase in ("out of memory", "can't allocate memory", "not enough memory")
-    )
+    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY)

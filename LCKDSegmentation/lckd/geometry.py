@@ -55,6 +55,17 @@ class Grid:
         choice = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
         return np.where(choice, high, low) @ self.matrix.T + np.asarray(self.origin)
 
+    def box_around(self, positions: NDArray, margin: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        """Smallest index box [start, stop) (x, y, z) with all positions (n, 3) in mm and `margin` voxels around."""
+        index = (positions - np.asarray(self.origin)) @ np.linalg.inv(self.matrix).T
+        start = np.clip(np.floor(index.min(0) - margin), 0, self.size).astype(int)
+        return start, np.clip(np.ceil(index.max(0) + margin) + 1, start, self.size).astype(int)
+
+    def part(self, start: NDArray, stop: NDArray) -> Grid:
+        """The grid of the voxels of an index box [start, stop) (x, y, z)."""
+        origin = np.asarray(self.origin) + self.matrix @ start
+        return Grid(tuple((stop - start).tolist()), self.spacing, tuple(origin.tolist()), self.direction)
+
     def image(self, array: NDArray) -> sitk.Image:
         """An image of `array` (D, H, W) with exactly this geometry."""
         image = sitk.GetImageFromArray(np.ascontiguousarray(array))

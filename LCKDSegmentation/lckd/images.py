@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def read_images(sources: Mapping[Key, ImageFile]) -> dict[Key, sitk.Image]:
 def _read_file(source: ImageFile) -> sitk.Image:
     """Check the header, then that the data is there, then read it."""
     path = source.path
-    with _quiet():
+    with _quiet:
         reader = _open(path)
         size = reader.GetSize()
         volumes = math.prod(size[3:]) * reader.GetNumberOfComponents()
@@ -219,7 +220,7 @@ def _check_written(path: Path) -> None:
 
 def _grid_of(source: ImageFile) -> Grid:
     """The grid of the three spatial dimensions, as the header has it."""
-    with _quiet():
+    with _quiet:
         reader = _open(source.path)
     number = reader.GetDimension()
     direction = np.reshape(reader.GetDirection(), (number, number))[:3, :3].ravel().tolist()
@@ -269,17 +270,34 @@ def _unreadable(path: Path, what: str) -> InputError:
     return InputError("UNREADABLE", f"{path.name} {what}.", "Copy or export the image again.")
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep ITK's remarks on damaged files off the terminal, also those of the libraries in it that write to stderr
-    themselves; the refusal says it in words."""
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        with _stderr_closed():
-            yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+class _Silence:
+    """Keeps ITK's remarks on damaged files off the terminal, also those of the libraries in it that write to stderr
+    themselves; the refusal says it in words. Both belong to the whole process, so that of several threads the first
+    takes them away and the last gives them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._threads += 1
+            if self._threads == 1:
+                shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+                sitk.ProcessObject.SetGlobalWarningDisplay(False)
+                self._undo.callback(sitk.ProcessObject.SetGlobalWarningDisplay, shown)
+                self._undo.enter_context(_stderr_closed())
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0:
+                self._undo.close()
+
+
+_quiet = _Silence()
 
 
 @contextlib.contextmanager

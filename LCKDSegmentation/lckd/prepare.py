@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .case import Case
 from .errors import InputError
 from .geometry import IDENTITY_DIRECTION, Grid, coincide, resample
+from .metrics import dice
 from .sequences import Sequence, Subset, subset_of, subset_title
 
 SPACING_MM = 1.0
@@ -31,6 +33,15 @@ MAX_BRAIN_ML = 2500
 STRAY_SHARE = 1e-3
 #: Two sequences must share at least this part of the larger one's brain box.
 MIN_OVERLAP = 0.25
+#: Less is no brain, but a wrong spacing.
+MIN_BRAIN_ML = 10
+#: Brains of aligned sequences overlap at least so much (Dice), also where one has thick slices.
+MIN_BRAIN_DICE = 0.8
+#: Ringing around a resampled brain goes at most this far below the background, as a share of the brain's intensities;
+#: above it, the brain begins.
+MAX_RINGING, RINGING_CUT = 0.2, 0.1
+#: Ringing has faded to less than this share at the faces of a volume; noise has not.
+RINGING_FLOOR = 1e-3
 #: More than any head measures, in mm; a header that says so has the wrong spacing.
 MAX_LENGTH_MM = 500
 
@@ -61,15 +72,13 @@ class PreparedCase:
 
 @dataclass(frozen=True)
 class _Foreground:
-    """Where the head is in one native volume: threshold rule and index box (x, y, z)."""
+    """Where the head is in one native volume: mask (D, H, W), index box (x, y, z), and what it was told by."""
 
-    background: float
-    stripped: bool
+    mask: NDArray[np.bool_]
     start: NDArray[np.int_]
     stop: NDArray[np.int_]
-
-    def mask(self, array: NDArray) -> NDArray[np.bool_]:
-        return array != self.background if self.stripped else array > self.background
+    stripped: bool
+    ringing: bool = False
 
 
 def prepare(case: Case) -> PreparedCase:
@@ -85,26 +94,46 @@ def prepare(case: Case) -> PreparedCase:
     _check_overlap(boxes)
     target = _canonical_grid(Grid.of(case.reference), np.stack(list(boxes.values())))
 
-    arrays, brain = {}, np.zeros(target.shape, dtype=bool)
+    arrays, masks = {}, {}
     for sequence, native in natives.items():
-        values, mask = _move(native, foregrounds[sequence].mask(native), grids[sequence], target)
+        values, mask = _move(native, foregrounds[sequence].mask, grids[sequence], target)
         if not mask.any():
             raise _empty(sequence)
-        arrays[sequence] = _normalize(values, mask)
-        brain |= mask
+        arrays[sequence], masks[sequence] = _normalize(values, mask), mask
+    brain = np.logical_or.reduce(list(masks.values()))
     history = [
         f"moved to an LPS grid of {SPACING_MM:g} mm, cropped to the brain with {MARGIN_MM} mm margin: "
         f"{'×'.join(map(str, target.size))} voxels; {_moved_how(grids, target)}",
         f"clipped to the {CLIP_PERCENTILES[0]} and {CLIP_PERCENTILES[1]} percentiles in the brain, z-scored there",
     ]
-    unstripped = [sequence.title for sequence in natives if not foregrounds[sequence].stripped]
-    warnings = []
+    ringing = [sequence for sequence in natives if foregrounds[sequence].ringing]
+    if ringing:
+        history.append(f"faint ringing around the brain left out in {subset_title(ringing)}")
+    unstripped = [sequence for sequence in natives if not foregrounds[sequence].stripped]
+    return PreparedCase(arrays, brain, target, history, _doubts(masks, unstripped))
+
+
+def _doubts(masks: Mapping[Sequence, NDArray[np.bool_]], unstripped: list[Sequence]) -> list[str]:
+    """What is odd about the brains that were found, for the user to know."""
+    doubts = []
     if unstripped:
-        warnings.append(
-            f"The skull seems to be still in {', '.join(unstripped)}. The model expects brain-extracted images; "
+        doubts.append(
+            f"The skull seems to be still in {subset_title(unstripped)}. The model expects brain-extracted images; "
             "the result may be wrong."
         )
-    return PreparedCase(arrays, brain, target, history, warnings)
+    (first, mask), *others = masks.items()
+    apart = [sequence for sequence, other in others if dice(mask, other) < MIN_BRAIN_DICE]
+    if apart and not unstripped:
+        doubts.append(
+            f"The brain in {subset_title(apart)} does not lie on that in {first.title}. If the images are not aligned, "
+            "the result is wrong; register them first."
+        )
+    volume = np.count_nonzero(mask) * SPACING_MM**3 / 1000
+    if volume < MIN_BRAIN_ML:
+        doubts.append(
+            f"By its voxel spacing the brain has only {volume:.1f} mL. Check the spacing in the image's header."
+        )
+    return doubts
 
 
 def _moved_how(grids: Mapping[Sequence, Grid], target: Grid) -> str:
@@ -132,6 +161,9 @@ def _find_foreground(array: NDArray, grid: Grid, sequence: Sequence) -> _Foregro
     faces = np.concatenate([np.take(array, end, axis).ravel() for axis in range(3) for end in (0, -1)])
     values, counts = np.unique(faces, return_counts=True)
     background, uniform = float(values[counts.argmax()]), counts.max() >= UNIFORM_BACKGROUND_SHARE * faces.size
+    brain = _without_ringing(array, faces)
+    if brain is not None:
+        return _Foreground(brain, *_bounding_box(brain), stripped=True, ringing=True)
     mask = array != background
     stripped = bool(uniform and np.count_nonzero(mask) * grid.voxel_volume_ml <= MAX_BRAIN_ML)
     if not stripped:
@@ -141,7 +173,24 @@ def _find_foreground(array: NDArray, grid: Grid, sequence: Sequence) -> _Foregro
         mask = array > background
     if not mask.any():
         raise _empty(sequence)
-    return _Foreground(background, stripped, *_bounding_box(mask))
+    return _Foreground(mask, *_bounding_box(mask), stripped=stripped)
+
+
+def _without_ringing(array: NDArray, faces: NDArray) -> NDArray[np.bool_] | None:
+    """The brain without what splines and sinc leave around it when a stripped image is resampled; None: it has none.
+
+    Such ringing goes to both sides of a background that is nearly uniform, but by little beside the brain's own
+    intensities. Noise in the air fills the whole volume; z-scores go far below the background.
+    """
+    background = float(np.median(faces))
+    if array.min() >= background:
+        return None
+    high = float(np.percentile(array, 99.5)) - background
+    quiet = np.abs(faces - background) < RINGING_FLOOR * high
+    if quiet.mean() < 0.5 or background - float(np.percentile(array, 0.1)) > MAX_RINGING * high:
+        return None
+    brain = ndimage.binary_opening(array > background + RINGING_CUT * high)
+    return ndimage.binary_fill_holes(brain) if brain.any() else None
 
 
 def _empty(sequence: Sequence) -> InputError:

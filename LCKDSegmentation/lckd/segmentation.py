@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .geometry import Grid, coincide, resample
 from .labels import REGIONS, LabelConvention, Region, labels_from_regions
@@ -81,9 +82,25 @@ def put_back(
         decided = [resample(mask, prepared.grid, reference, "nearest") for mask in probabilities > THRESHOLD]
         regions = np.stack(decided)
     else:
-        regions = _moved(probabilities, prepared.grid, reference) > THRESHOLD
+        regions = _decided(probabilities, prepared.grid, reference)
     regions, cleaned = clean(regions, reference.voxel_volume_ml, cleanup)
     return Segmentation(subset, regions, reference, cleaned, probabilities, prepared.grid)
+
+
+def _decided(probabilities: Probabilities, source: Grid, target: Grid) -> NDArray[np.bool_]:
+    """Which voxels of another grid are more likely inside than not; only those around the whole tumor are computed."""
+    regions = np.zeros((len(probabilities), *target.shape), dtype=bool)
+    found = ndimage.find_objects((probabilities[-1] > THRESHOLD).view(np.uint8))
+    if not found:
+        return regions
+    # The tumor's voxels reach over their centers by one voxel, and further by the smoothing before a coarser grid.
+    reach = 1 + 2 * max(target.spacing) / min(source.spacing)
+    low, high = np.array([(part.start, part.stop) for part in reversed(found[0])]).T
+    start, stop = target.box_around(source.corners(low - reach, high + reach), margin=1)
+    if (stop > start).all():
+        (x, y, z), part = (slice(a, b) for a, b in zip(start, stop, strict=True)), target.part(start, stop)
+        regions[:, z, y, x] = _moved(probabilities, source, part) > THRESHOLD
+    return regions
 
 
 def _moved(probabilities: Probabilities, source: Grid, target: Grid) -> Probabilities:

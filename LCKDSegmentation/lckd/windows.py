@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence as Items
@@ -79,6 +80,7 @@ def _starts(length: int, count: int, size: int) -> list[int]:
     return sorted({round(room * number / max(1, count - 1)) for number in range(count)})
 
 
+@functools.lru_cache(maxsize=2)
 def importance(size: tuple[int, int, int]) -> Tensor:
     """Gaussian weights (D, H, W) of a window's voxels, highest in the middle (MONAI's map, σ = 1/8 of the length)."""
     from monai.data.utils import compute_importance_map

@@ -4,8 +4,10 @@ Each test writes the real bad file and gives it to the whole job.
 """
 
 import gzip
+import os
 import shutil
 import struct
+import threading
 import time
 import tracemalloc
 
@@ -14,6 +16,7 @@ import pytest
 import SimpleITK as sitk
 from phantoms import make_case, write_case
 
+from lckd import images
 from lckd.case import Case
 from lckd.discovery import CaseFiles, find_case
 from lckd.engine import Engine, Settings
@@ -372,3 +375,23 @@ def test_a_reference_segmentation_that_is_an_image(made, tmp_path):
     path = write(made.images[T1], tmp_path / "seg.nii.gz")
     with pytest.raises(InputError, match="brats2023 does not know"):
         read_reference(path, Grid.of(made.labels))
+
+
+def test_reading_in_two_threads_gives_stderr_back():
+    """A batch reads the next case while it writes the last one: the second to begin may be the last to end."""
+    before = os.fstat(2)
+    first, second = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with images._quiet:
+            second.set()
+            first.wait(10)
+
+    thread = threading.Thread(target=read)
+    with images._quiet:
+        thread.start()
+        second.wait(10)
+    assert not os.path.samestat(os.fstat(2), before), "the other thread is still reading"
+    first.set()
+    thread.join()
+    assert os.path.samestat(os.fstat(2), before)

@@ -49,7 +49,7 @@ def test_permuted_and_flipped_axes_are_copied_exactly(direction, dtype):
     assert coincide(PLAIN, other)
     assert (moved.dtype, moved.shape) == (array.dtype, other.shape)
     assert np.array_equal(resample(moved, other, PLAIN), array)
-    assert np.count_nonzero(moved != 7) <= array.size
+    assert (moved[resample(np.ones_like(array), PLAIN, other) == 0] == 7).all()
 
     # Each value is where ITK says that this physical point is.
     image, index = other.image(moved), (3, 5, 2)

@@ -141,6 +141,21 @@ def test_fusion_keeps_channels_last_in_memory_and_computes_the_same(zero):
         assert_close(fused, fuse(features, zero), 1e-6)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_half_precision_computes_about_the_same(name, layout):
+    """The autocast of a CPU works without its instructions too; it is only slow."""
+    network = built(CONFIGS[name]).to(memory_format=layout)
+    images = stack(size=(16, 32, 32) if "aspp" in name else (16, 16, 16))
+    with torch.no_grad():
+        for subset in (PARTIAL[:1], PARTIAL, SEQUENCES):
+            with torch.autocast("cpu", torch.bfloat16):
+                half = network(images, subset)
+            assert half.dtype == torch.bfloat16
+            whole = network(images, subset)
+            assert (half - whole).abs().mean() < 0.1 * whole.abs().mean()
+
+
 def test_subsets_give_different_results():
     network, images = built(TINY["mean"]), stack()
     with torch.no_grad():

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from lckd.case import Case
 from lckd.errors import InputError
-from lckd.geometry import IDENTITY_DIRECTION, Grid
+from lckd.geometry import IDENTITY_DIRECTION, Grid, resample
+from lckd.metrics import dice
 from lckd.prepare import MARGIN_MM, prepare
 from lckd.sequences import SEQUENCES, Sequence
 
@@ -165,8 +166,43 @@ def test_no_background_is_mixed_into_the_rim_of_the_brain(made):
 
 
 def test_without_t1c_the_grid_is_that_of_the_other_reference(made):
-    prepared = prepare(Case.from_images({s: made.images[s] for s in (Sequence.T2, Sequence.FLAIR)}))
+    images = {s: sitk.Image(made.images[s]) for s in (Sequence.T2, Sequence.FLAIR)}
+    images[Sequence.FLAIR].SetOrigin([value + 0.4 for value in images[Sequence.FLAIR].GetOrigin()])
+    prepared = prepare(Case.from_images(images))
     assert prepared.present == (Sequence.FLAIR, Sequence.T2)
+    assert prepared.history[0].endswith("FLAIR copied voxel by voxel, T2 interpolated linearly")
+
+
+@pytest.mark.parametrize("dtype", [sitk.sitkInt16, sitk.sitkFloat32])
+def test_ringing_around_a_resampled_brain_is_no_brain(made, dtype):
+    """As a spline leaves it where a stripped image is turned, e.g. by registration."""
+    turn = sitk.Euler3DTransform()
+    turn.SetCenter(made.images[T1].TransformContinuousIndexToPhysicalPoint([n / 2 for n in made.images[T1].GetSize()]))
+    turn.SetRotation(0.05, 0.0, 0.05)
+    truth = sitk.Resample(made.images[T1] != 0, turn, sitk.sitkNearestNeighbor)
+    turned = sitk.Resample(sitk.Cast(made.images[T1], dtype), turn, sitk.sitkBSpline)
+    prepared = prepare(Case.from_images({T1: turned}))
+    true = resample(sitk.GetArrayFromImage(truth) != 0, Grid.of(truth), prepared.grid, "nearest")
+    assert dice(prepared.brain, true) > 0.97
+    assert prepared.warnings == []
+    assert prepared.history[-1] == "faint ringing around the brain left out in T1"
+
+
+def test_brains_that_do_not_lie_on_each_other_give_a_warning(made):
+    images = dict(made.images)
+    images[T1] = sitk.Image(images[T1])
+    images[T1].SetOrigin([value + 10 for value in images[T1].GetOrigin()])
+    warnings = prepare(Case.from_images(images)).warnings
+    assert len(warnings) == 1
+    assert "in T1 does not lie on that in FLAIR" in warnings[0]
+
+
+def test_a_brain_of_impossible_size_gives_a_warning(made):
+    image = sitk.Image(made.images[T1])
+    image.SetSpacing((0.4, 0.4, 0.4))
+    warnings = prepare(Case.from_images({T1: image})).warnings
+    assert len(warnings) == 1
+    assert "mL" in warnings[0]
 
 
 def test_sequences_of_other_places_are_refused(made):

@@ -7,9 +7,11 @@ import pytest
 import SimpleITK as sitk
 from made_results import make_segmentation
 from phantoms import make_case
+from scipy import ndimage
 
+from lckd import segmentation as segmentation_module
 from lckd.case import Case
-from lckd.geometry import IDENTITY_DIRECTION, Grid
+from lckd.geometry import IDENTITY_DIRECTION, Grid, resample
 from lckd.labels import REGIONS, LabelConvention, Region
 from lckd.postprocess import Cleanup, clean
 from lckd.prepare import prepare
@@ -95,6 +97,36 @@ def test_put_back_on_the_users_voxels(direction):
     assert Grid.of(image) == Grid.of(case.reference)
     assert np.array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(made.labels))
     assert segmentation.cleaned == []
+
+
+@pytest.mark.parametrize("spacing", [(0.45, 0.45, 0.9), (1.3, 0.8, 3.0), (2.5, 2.5, 2.5)])
+def test_only_the_surroundings_of_the_tumor_are_computed_and_nothing_is_lost(monkeypatch, spacing):
+    case = Case.from_images(make_case().images)
+    prepared = prepare(case)
+    noise = np.random.default_rng(3).random((3, *prepared.grid.shape)).astype(np.float32)
+    probabilities = np.sort(np.stack([ndimage.gaussian_filter(channel, 3) for channel in noise]), axis=0)
+    probabilities += 0.5 - np.median(probabilities[-1])
+    probabilities[:, :15] = probabilities[:, 20:] = 0.3
+    angle = np.deg2rad(15)
+    direction = (np.cos(angle), -np.sin(angle), 0.0, np.sin(angle), np.cos(angle), 0.0, 0.0, 0.0, 1.0)
+    size = tuple(int(length / step) for length, step in zip(prepared.grid.size, spacing, strict=True))
+    target = Grid(size, spacing, tuple(value - 3.0 for value in prepared.grid.origin), direction)
+    computed = []
+    monkeypatch.setattr(segmentation_module, "resample", lambda *a: computed.append(a[2].size) or resample(*a))
+    regions = put_back(probabilities, prepared, target, case.present).regions
+    everywhere = np.stack([resample(channel, prepared.grid, target) for channel in probabilities]) > 0.5
+    assert np.array_equal(regions, everywhere)
+    assert regions[-1].any()
+    assert computed
+    assert all(part[2] < size[2] for part in computed)
+
+
+def test_no_tumor_is_put_back_as_none():
+    case = Case.from_images(make_case().images)
+    prepared = prepare(case)
+    nothing = np.zeros((3, *prepared.grid.shape), dtype=np.float32)
+    grid = Grid((9, 8, 7), (3.0, 3.0, 3.0), prepared.grid.origin)
+    assert not put_back(nothing, prepared, grid, case.present).regions.any()
 
 
 def test_put_back_keeps_regions_nested():

@@ -72,7 +72,7 @@ class FusedConv(nn.Module):
             product = weight.flatten(1).expand(len(feature), -1, -1), feature.flatten(2)
             if channels_last:  # computed transposed, so that the result is channels-last too
                 product = product[1].mT, product[0].mT
-            total = torch.bmm(*product) if total is None else total.baddbmm_(*product)
+            total = torch.bmm(*product) if total is None else torch.baddbmm(total, *product)
         assert total is not None
         return (total.mT if channels_last else total).unflatten(2, first.shape[2:])
 
