@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import re
 import struct
 from pathlib import Path
@@ -38,7 +39,7 @@ def _copy_nifti(like: Path, path: Path) -> None:
     orders = [order for order in "<>" if struct.unpack_from(f"{order}i", theirs)[0] == _NIFTI_HEADER_SIZE]
     written = bytes(ours[:_NIFTI_HEADER_SIZE])
     if not orders or struct.unpack_from("<i", ours)[0] != _NIFTI_HEADER_SIZE:
-        return  # NIfTI-2, or a machine of the other byte order.
+        return  # An Analyze header, or a machine of the other byte order.
     for offset, kind in _NIFTI_FIELDS:
         struct.pack_into(f"<{kind}", ours, offset, *struct.unpack_from(orders[0] + kind, theirs, offset))
     if ours[:_NIFTI_HEADER_SIZE] != written:
@@ -46,13 +47,13 @@ def _copy_nifti(like: Path, path: Path) -> None:
 
 
 def _copy_nrrd(like: Path, path: Path) -> None:
-    theirs = {match[1]: match[0] for match in _NRRD_FIELD.finditer(_nrrd_header(like.read_bytes()))}
-    content = path.read_bytes()
-    header = _nrrd_header(content)
+    theirs = {match[1]: match[0] for match in _NRRD_FIELD.finditer(_nrrd_header(like))}
+    header, content = _nrrd_header(path), path.read_bytes()
     if len(theirs) == 3 and theirs[b"space directions"].count(b"(") == 3 and b"none" not in theirs[b"space directions"]:
         path.write_bytes(_NRRD_FIELD.sub(lambda match: theirs[match[1]], header) + content[len(header) :])
 
 
-def _nrrd_header(content: bytes) -> bytes:
+def _nrrd_header(path: Path) -> bytes:
     """Everything before the first empty line."""
-    return re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
+    with open(path, "rb") as file:
+        return b"".join(itertools.takewhile(bytes.strip, file)).rstrip(b"\r\n")

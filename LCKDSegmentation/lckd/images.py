@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .errors import InputError, OutputError
 from .exact_header import copy_geometry
 from .geometry import Grid
-from .nifti import check_nifti_data, not_finite
+from .nifti import check_nifti_data, is_nifti2, not_finite
 from .sequences import SEQUENCES
 
 Key = TypeVar("Key")
@@ -125,6 +125,9 @@ def _open(path: Path) -> sitk.ImageFileReader:
                 f"The voxel axes of {path.name} are not at right angles.",
                 "Resample the image to a regular grid first.",
             ) from error
+        if is_nifti2(path):
+            message = f"{path.name} is NIfTI-2, which this program does not read."
+            raise InputError("NIFTI2", message, "Save the image as NIfTI-1.") from error
         raise _unreadable(path, "cannot be read as an image") from error
     return reader
 

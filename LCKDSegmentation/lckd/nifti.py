@@ -14,7 +14,7 @@ import numpy as np
 from .errors import InputError
 
 _FLOAT_BYTES = {"16": 4, "64": 8}
-_HEADER_SIZES = (348, 540)
+_HEADER_SIZE, _HEADER_SIZE_2 = 348, 540
 _CHUNK = 1 << 22
 
 
@@ -32,7 +32,7 @@ def check_nifti_data(path: Path, header: Mapping[str, str], voxels: int) -> bool
     promised = voxels * int(header["bitpix"]) // 8
     try:
         with open_nifti(path) as file:
-            order = "<" if int.from_bytes(file.peek(4)[:4], "little") in _HEADER_SIZES else ">"
+            order = "<" if int.from_bytes(file.peek(4)[:4], "little") == _HEADER_SIZE else ">"
             file.read(int(float(header["vox_offset"])))
             floats = _FLOAT_BYTES.get(header["datatype"])
             kind = np.dtype(f"{order}f{floats}") if floats else None
@@ -45,6 +45,16 @@ def check_nifti_data(path: Path, header: Mapping[str, str], voxels: int) -> bool
     except (OSError, EOFError, zlib.error):
         return False
     return promised == 0
+
+
+def is_nifti2(path: Path) -> bool:
+    """Whether the file is NIfTI-2, which ITK does not read."""
+    try:
+        with open_nifti(path) as file:
+            size = file.read(4)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return _HEADER_SIZE_2 in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
 
 
 def not_finite(name: str) -> InputError:

@@ -11,6 +11,7 @@ import threading
 import time
 import tracemalloc
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -159,6 +160,12 @@ def test_an_unpacked_file_that_is_called_nii_gz(made, tmp_path):
     path = tmp_path / "t1.nii.gz"
     shutil.copy(write(made.images[T1], tmp_path / "t1.nii"), path)
     assert np.array_equal(sitk.GetArrayFromImage(read_image(ImageFile(path))), array_of(made))
+
+
+@pytest.mark.parametrize("name", ["t1.nii", "t1.nii.gz"])
+def test_nifti_2_is_called_by_its_name(refused, made, tmp_path, name):
+    nibabel.save(nibabel.Nifti2Image(array_of(made), np.eye(4)), tmp_path / name)
+    refused({T1: tmp_path / name}, "NIFTI2")
 
 
 @pytest.mark.parametrize("suffix", ALL_SUFFIXES)
