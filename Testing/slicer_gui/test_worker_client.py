@@ -1,6 +1,8 @@
 """The client of the worker against real child processes that do everything a worker can do."""
 
+import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -267,3 +269,32 @@ def test_there_is_one_client_a_session_and_it_ends_with_the_application(
 def test_killing_what_has_ended_is_no_error() -> None:
     killProcessTree(0)
     killProcessTree(2**22 + 1)
+
+
+@pytest.fixture
+def real_client(case_folder: Path, tiny_model: Path, tmp_path: Path) -> Iterator[WorkerClient]:
+    images = {name: f"{name}.nii.gz" for name in ("flair", "t1c")}
+    for file in images.values():
+        shutil.copy(case_folder / file, tmp_path)
+    job = {"images": images, "model": str(tiny_model), "device": "cpu", "threads": 1}
+    (tmp_path / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    client = WorkerClient(lambda: [sys.executable, "-m", "lckd.worker", "--parent", str(os.getpid())])
+    yield client
+    client.shutdown()
+
+
+def test_the_real_worker_segments_decodes_refuses_and_is_cancelled(real_client: WorkerClient, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    result = real_client.waitFor(real_client.request("segment", told.append, job=str(tmp_path)), 300)
+    assert result["subset"] == "flair+t1c"
+    assert Path(result["files"]["segmentation"]).is_file()
+    assert {"stage", "progress"} <= {event["event"] for event in told}
+    decoded = real_client.waitFor(real_client.request("decode", job=str(tmp_path), subset="flair"), 60)
+    assert (decoded["subset"], decoded["encoded"]) == ("flair", False)
+    with pytest.raises(LckdError) as caught:
+        real_client.waitFor(real_client.request("segment", job=str(tmp_path / "nowhere")), 60)
+    assert caught.value.code == "JOB_NOT_FOUND"
+    request = real_client.request("compare", lambda _event: request.cancel(), job=str(tmp_path))
+    with pytest.raises(CancelledError):
+        real_client.waitFor(request, 60)
+    assert real_client.waitFor(real_client.request("ping"), 60) == {"busy": None}
