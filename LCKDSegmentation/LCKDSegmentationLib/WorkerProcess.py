@@ -159,10 +159,10 @@ def workerError(code: str, message: str, action: str) -> LckdError:
     return LckdError(code, message, action)
 
 
-def workerCommand() -> list[str]:
-    """Return the command that starts the worker for this process, in Slicer's own Python.
+def pythonSlicer() -> str:
+    """Return the path of Slicer's own Python.
 
-    :raises LckdError: WORKER_NOT_FOUND, Slicer's Python is not where Slicer has it
+    :raises LckdError: PYTHON_NOT_FOUND, it is not where Slicer has it
     """
     # As slicer.util.executePythonModule: Slicer puts the folder of PythonSlicer on its PATH.
     python = shutil.which("PythonSlicer")
@@ -170,11 +170,19 @@ def workerCommand() -> list[str]:
         python = sys.executable
     if python is None:
         raise workerError(
-            "WORKER_NOT_FOUND",
+            "PYTHON_NOT_FOUND",
             _("PythonSlicer, the Python of the application, was not found."),
             _("Install the application again."),
         )
-    return [python, "-m", "lckd.worker", "--parent", str(os.getpid())]
+    return python
+
+
+def workerCommand() -> list[str]:
+    """Return the command that starts the worker for this process, in Slicer's own Python.
+
+    :raises LckdError: PYTHON_NOT_FOUND
+    """
+    return [pythonSlicer(), "-m", "lckd.worker", "--parent", str(os.getpid())]
 
 
 def workerEnvironment() -> qt.QProcessEnvironment:

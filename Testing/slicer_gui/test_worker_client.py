@@ -109,9 +109,9 @@ def test_a_program_that_does_not_exist() -> None:
 
 def test_a_command_that_cannot_be_made() -> None:
     def refuse() -> list[str]:
-        raise ModelError("WORKER_NOT_FOUND", "No Python.", "Install.")
+        raise ModelError("PYTHON_NOT_FOUND", "No Python.", "Install.")
 
-    assert failure_of(WorkerClient(refuse), "pid").code == "WORKER_NOT_FOUND"
+    assert failure_of(WorkerClient(refuse), "pid").code == "PYTHON_NOT_FOUND"
 
 
 def test_garbage_is_kept_for_the_log(client: WorkerClient) -> None:
@@ -245,7 +245,7 @@ def test_the_command_is_that_of_slicers_python(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", "")
     with pytest.raises(LckdError) as caught:
         workerCommand()
-    assert caught.value.code == "WORKER_NOT_FOUND"
+    assert caught.value.code == "PYTHON_NOT_FOUND"
     monkeypatch.setattr(sys, "executable", str(python))
     assert workerCommand()[0] == str(python)
 
