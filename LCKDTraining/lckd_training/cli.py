@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def export(run: Path, output: Path, evaluation: Path | None, card: Path | None, 
 
     fields = yaml.safe_load(card.read_text(encoding="utf-8")) if card else {}
     write(run, output, fields, evaluation, overwrite)
-    open_console(as_json).result([f"Written: {output}"], output=str(output))
+    words = [f"Written: {output}", f"Use it with --model {os.path.join(os.curdir, output)}"]
+    open_console(as_json).result(words, output=str(output))
 
 
 @click.group(no_args_is_help=False)

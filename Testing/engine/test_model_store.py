@@ -96,6 +96,22 @@ def test_an_unknown_model_is_answered_with_the_known_ones(bundle):
     assert refusal(load_model).code == "MODEL_NOT_FOUND"
 
 
+def test_a_folder_is_never_taken_for_a_listed_model_of_its_name(bundle, user_folder, tmp_path, network, monkeypatch):
+    add_model(bundle)
+    folder = tmp_path / "here" / "tiny"
+    write_bundle(folder, network, a_card(network))
+    monkeypatch.chdir(folder.parent)
+    error = refusal(find_model, "tiny")
+    assert (error.code, error.action) == ("MODEL_AMBIGUOUS", f"Write {os.path.join('.', 'tiny')} for the folder.")
+    for reference in ("./tiny", Path("./tiny"), Path("tiny"), str(folder), folder):
+        assert find_model(reference).samefile(folder), reference
+    monkeypatch.chdir(user_folder)
+    assert find_model("tiny") == user_folder / "tiny", "name and folder are the same model here"
+    monkeypatch.chdir(folder.parent)
+    shutil.rmtree(folder)
+    assert find_model("tiny") == find_model(Path("tiny")) == user_folder / "tiny"
+
+
 def test_a_damaged_model_is_not_added(bundle, user_folder):
     edit_weights(bundle, lambda state: state.pop("decoder.head.bias"))
     assert refusal(add_model, bundle).code == "MODEL_ARCHITECTURE"

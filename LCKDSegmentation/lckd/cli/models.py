@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,7 @@ def convert(weights: Path, output: Path, name: str | None, as_json: bool) -> Non
 
     convert_file(weights, output, name or output.absolute().name)
     card = ModelCard.read(output / METADATA)
-    words = [f"Written: {output}", f"Use it with --model {output}"]
+    words = [f"Written: {output}", f"Use it with --model {os.path.join(os.curdir, output)}"]
     open_console(as_json).result(words, name=card.name, path=str(output))
 
 

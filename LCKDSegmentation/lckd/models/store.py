@@ -74,19 +74,24 @@ def find_model(reference: str | Path | None = None) -> Path:
     """The folder of a model.
 
     Args:
-        reference: the name of a listed model or the path of a model's folder; None: the embedded model.
+        reference: the name of a listed model or a model's folder; None: the embedded model. A text may be either; a
+            `Path` that is a model's folder is never taken for a name.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or a text is the name of one model and the folder of another.
     """
     wanted = DEFAULT_MODEL if reference is None else reference
-    entries = list_models()
-    for entry in entries:
-        if str(wanted) == entry.name:
-            return entry.path
     path = Path(wanted).expanduser()
-    if (path / METADATA).is_file():
+    is_model = reference is not None and (path / METADATA).is_file()
+    if is_model and isinstance(reference, Path):
         return path
+    entries = list_models()
+    listed = next((entry.path for entry in entries if entry.name == str(wanted)), None)
+    if is_model and listed is not None and not path.samefile(listed):
+        message = f"'{wanted}' is the name of a model and also a folder with another model."
+        raise ModelError("MODEL_AMBIGUOUS", message, f"Write {os.path.join(os.curdir, wanted)} for the folder.")
+    if listed is not None or is_model:
+        return listed or path
     known = ", ".join(entry.name for entry in entries) or "none"
     action = "Choose one of these, or the folder of a model."
     if path.is_file():
