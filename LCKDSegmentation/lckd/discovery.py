@@ -53,10 +53,10 @@ def find_case(path: Path) -> CaseFiles:
     if path.is_file():
         return _msd_case(path)
     images: dict[Sequence, ImageFile] = {}
-    labels: Path | None = None
+    segmentations: list[Path] = []
     for file in _images_in(path):
         if _SEGMENTATION.search(image_stem(file).lower()):
-            labels = labels if _is_own_result(file) else file
+            segmentations += [] if _is_own_result(file) else [file]
             continue
         sequence = sequence_of_file_name(image_stem(file))
         if sequence is None:
@@ -75,6 +75,7 @@ def find_case(path: Path) -> CaseFiles:
             "Name the files with --flair, --t1, --t1c, --t2.",
         )
     ordered = {sequence: images[sequence] for sequence in SEQUENCES if sequence in images}
+    labels = _only_one(segmentations) if segmentations else None
     return CaseFiles(path.resolve().name, ordered, labels, _convention(path, next(iter(ordered.values())).path))
 
 
@@ -108,7 +109,21 @@ def case_paths(root: Path) -> list[Path]:
 
 def _is_own_result(file: Path) -> bool:
     """Whether this program wrote the segmentation: what it says must not be compared with itself."""
-    return image_stem(file) == "segmentation" and (file.parent / "report.json").exists()
+    stem = image_stem(file)
+    reports = [f"{stem}.report.json"] + (["report.json"] if stem == "segmentation" else [])
+    return any(file.with_name(report).exists() for report in reports)
+
+
+def _only_one(segmentations: list[Path]) -> Path:
+    """The reference segmentation; of several nobody can say which is meant."""
+    if len(segmentations) > 1:
+        first, second = segmentations[:2]
+        raise InputError(
+            "REFERENCE_TWICE",
+            f"{first.name} and {second.name} both look like the reference segmentation.",
+            "Leave one of them in the folder, or name the images with --flair, --t1, --t1c, --t2.",
+        )
+    return segmentations[0]
 
 
 def _images_in(folder: Path) -> list[Path]:

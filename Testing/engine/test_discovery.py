@@ -74,6 +74,17 @@ def test_an_own_result_is_no_reference(tmp_path):
     assert find_case(folder).labels.name == "segmentation.nii.gz"
     touch(folder, "report.json")
     assert find_case(folder).labels is None
+    touch(folder, "p_seg.nii.gz")
+    assert find_case(folder).labels.name == "p_seg.nii.gz"
+    touch(folder, "p_seg.report.json")
+    assert find_case(folder).labels is None
+
+
+def test_of_several_references_none_is_chosen_silently(tmp_path):
+    with pytest.raises(InputError) as refused:
+        find_case(touch(tmp_path / "p", "a_t1c.nii.gz", "a_seg.nii.gz", "prediction_seg.nii.gz"))
+    assert refused.value.code == "REFERENCE_TWICE"
+    assert "a_seg.nii.gz and prediction_seg.nii.gz" in refused.value.message
 
 
 def test_two_files_for_one_sequence_are_refused(tmp_path):
