@@ -18,28 +18,61 @@ sys.path.insert(0, str(TESTING))
 
 #: Real MRI, which is not part of the repository.
 DATA = Path(os.environ.get("LCKD_DATA") or ROOT.parent / "shared" / "data").resolve()
-_without_data: list[str] = []
+#: Series descriptions with their class, which are not part of the repository either.
+SERIES = Path(os.environ.get("LCKD_SERIES") or DATA.parent / "reference" / "series_descriptions.tsv").resolve()
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Something outside the repository that tests with a mark need."""
+
+    path: Path
+    title: str
+    variable: str
+    what: str
+
+    @property
+    def is_there(self) -> bool:
+        return self.path.exists()
+
+
+#: By the mark of the tests that need it.
+_OUTSIDE = {
+    "real_mri": Outside(DATA, "REAL MRI", "LCKD_DATA", "the folder of the real cases"),
+    "series_table": Outside(SERIES, "SERIES TABLE", "LCKD_SERIES", "the table of series descriptions"),
+}
+_not_run: dict[str, list[str]] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_mri: needs the real cases of LCKD_DATA (default ../shared/data)")
+    config.addinivalue_line("markers", "series_table: needs the table LCKD_SERIES (default beside LCKD_DATA)")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the data, tests on real MRI are taken out, and the summary says so."""
-    if DATA.is_dir():
-        return
-    real = [item for item in items if item.get_closest_marker("real_mri")]
-    _without_data.extend(item.nodeid for item in real)
-    config.hook.pytest_deselected(items=real)
-    items[:] = [item for item in items if item not in real]
+    """Tests whose data is not there are taken out, and the summary says so."""
+    for mark, outside in _OUTSIDE.items():
+        marked = [item for item in items if item.get_closest_marker(mark)]
+        if outside.is_there or not marked:
+            continue
+        _not_run[mark] = [item.nodeid for item in marked]
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in marked]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _without_data:
-        terminalreporter.section("REAL MRI TESTS NOT RUN", sep="!", red=True, bold=True)
-        terminalreporter.line(f"REAL MRI TESTS NOT RUN: {len(_without_data)} tests, since there is no folder {DATA}.")
-        terminalreporter.line("Set LCKD_DATA to the folder of the real cases.")
+    for mark, tests in _not_run.items():
+        outside = _OUTSIDE[mark]
+        title = f"{outside.title} TESTS NOT RUN"
+        terminalreporter.section(title, sep="!", red=True, bold=True)
+        terminalreporter.line(f"{title}: {len(tests)} tests, since there is no {outside.path}.")
+        terminalreporter.line(f"Set {outside.variable} to {outside.what}.")
+
+
+@pytest.fixture(scope="session")
+def series_table() -> Path:
+    """The table of series descriptions; for tests marked ``series_table``."""
+    return SERIES
 
 
 @pytest.fixture(scope="session")

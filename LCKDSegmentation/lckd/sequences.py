@@ -43,6 +43,9 @@ FILE_NAMES: dict[Sequence, tuple[str, ...]] = {
     Sequence.T2: ("t2", "t2w"),
 }
 
+#: How BIDS says that contrast agent was given: ``sub-01_ce-gadolinium_T1w``.
+_BIDS_CONTRAST = re.compile(r"(^|_)ce-(?!none_)[a-z0-9]+_")
+
 #: A subset of the sequences, always in their order.
 Subset = tuple[Sequence, ...]
 
@@ -91,7 +94,7 @@ def parse_subset(text: str) -> Subset:
 
 
 def sequence_of_file_name(stem: str) -> Sequence | None:
-    """Which sequence a BraTS, UCSF-PDGM, UPENN-GBM or plain file name says it is; None if it says nothing.
+    """Which sequence a BraTS, UCSF-PDGM, UPENN-GBM, BIDS or plain file name says it is; None if it says nothing.
 
     `stem` is the file name without its image suffix, e.g. ``BraTS-GLI-00001-000-t2f``.
     """
@@ -99,5 +102,5 @@ def sequence_of_file_name(stem: str) -> Sequence | None:
     aliases = [(alias, sequence) for sequence, names in FILE_NAMES.items() for alias in names]
     for alias, sequence in sorted(aliases, key=lambda pair: -len(pair[0])):
         if re.search(rf"(^|[^a-z0-9]){alias}$", lowered):
-            return sequence
+            return Sequence.T1C if sequence is Sequence.T1 and _BIDS_CONTRAST.search(lowered) else sequence
     return None

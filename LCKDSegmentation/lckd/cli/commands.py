@@ -18,6 +18,7 @@ _COMMANDS = {
     "batch": "lckd.cli.batch:batch",
     "demo": "lckd.cli.demo:demo",
     "models": "lckd.cli.models:models",
+    "identify": "lckd.cli.identify:identify",
     "doctor": "lckd.cli.doctor:doctor",
     "data": "lckd_training.cli:data",
     "train": "lckd_training.cli:train",
