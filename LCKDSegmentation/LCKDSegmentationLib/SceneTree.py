@@ -1,0 +1,44 @@
+"""Where nodes lie in the subject hierarchy.
+
+A segmentation lies directly under the study of its volume, since Slicer's export to DICOM asks for that. What belongs
+to it lies below the segmentation, beside its segments, so that deleting the segmentation in the tree deletes all of it.
+"""
+
+from __future__ import annotations
+
+import slicer
+
+
+def subjectHierarchy(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLSubjectHierarchyNode:
+    """Return the subject hierarchy of a scene."""
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+def itemOf(node: slicer.vtkMRMLNode) -> int:
+    """Return the item of a node; it is made where the application has not done so."""
+    tree = subjectHierarchy(node.GetScene())
+    return tree.GetItemByDataNode(node) or tree.CreateItem(tree.GetSceneItemID(), node)
+
+
+def placeBeside(node: slicer.vtkMRMLNode, sibling: slicer.vtkMRMLNode) -> int:
+    """Put a node into the study (or folder) in which another one lies, and return its item."""
+    tree = subjectHierarchy(node.GetScene())
+    item = itemOf(node)
+    tree.SetItemParent(item, tree.GetItemParent(itemOf(sibling)))
+    return item
+
+
+def placeBelow(node: slicer.vtkMRMLNode, owner: slicer.vtkMRMLNode) -> int:
+    """Put a node below another one, and return its item."""
+    item = itemOf(node)
+    subjectHierarchy(owner.GetScene()).SetItemParent(item, itemOf(owner))
+    return item
+
+
+def placeInFolder(nodes: list[slicer.vtkMRMLNode], parent: int, name: str) -> int:
+    """Put nodes into a new folder below an item, and return the folder's item."""
+    tree = subjectHierarchy(nodes[0].GetScene())
+    folder = tree.CreateFolderItem(parent, name)
+    for node in nodes:
+        tree.SetItemParent(itemOf(node), folder)
+    return folder

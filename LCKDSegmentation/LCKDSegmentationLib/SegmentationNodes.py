@@ -1,0 +1,150 @@
+"""Segmentation nodes from label arrays, on the voxels of a volume of the scene.
+
+The geometry is that of the volume node itself, to the last bit, and the segmentation lies under the same transform: the
+segments stay on the patient's voxels, however those were moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import slicer
+import vtk
+
+from lckd.errors import InputError
+
+from .Terminology import segmentKind, segmentName
+from .VolumeFiles import fillImage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Of 2-D fill, so that the image stays visible below.
+FILL_OPACITY = 0.4
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment to be: its ID, name, RGB color in 0..1, and serialized terminology entry."""
+
+    id: str
+    name: str
+    color: tuple[float, float, float]
+    entry: str
+
+
+def tumorSegment(segmentID: str) -> Segment:
+    """Return the segment ET, NCR, ED, TC or WT with its conventional name, color and code."""
+    kind = segmentKind(segmentID)
+    return Segment(segmentID, segmentName(segmentID), kind.color, kind.entry)
+
+
+def checkOnGrid(array: NDArray[Any], grid: slicer.vtkMRMLScalarVolumeNode, what: str) -> None:
+    """Refuse an array (k, j, i) that is not on the voxels of a volume.
+
+    :raises InputError: it has another size
+    """
+    image = grid.GetImageData()
+    size = image.GetDimensions() if image else (0, 0, 0)
+    if array.shape != tuple(size)[::-1]:
+        raise InputError(
+            "RESULT_ELSEWHERE",
+            f"The {what} does not have the size of the volume {grid.GetName()}.",
+            "Run the segmentation again with the volumes that are in the scene now.",
+        )
+
+
+def setSegments(
+    node: slicer.vtkMRMLSegmentationNode,
+    grid: slicer.vtkMRMLScalarVolumeNode,
+    layers: list[tuple[NDArray[Any], Mapping[int, Segment]]],
+    algorithm: str,
+) -> None:
+    """Replace all segments of a node.
+
+    :param node: a segmentation node in a scene
+    :param grid: the volume on whose voxels they lie; it becomes the reference geometry
+    :param layers: label arrays (k, j, i), each with what its values mean; segments of one layer do not overlap
+    :param algorithm: who made them, for DICOM
+    """
+    modifying = node.StartModify()
+    segmentation = node.GetSegmentation()
+    segmentation.RemoveAllSegments()
+    node.SetAndObserveTransformNodeID(grid.GetTransformNodeID())
+    node.SetSourceRepresentationToBinaryLabelmap()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(grid)
+    matrix = vtk.vtkMatrix4x4()
+    grid.GetIJKToRASMatrix(matrix)
+    for array, segments in layers:
+        _addLayer(segmentation, array, matrix, segments, algorithm)
+    node.EndModify(modifying)
+    display = node.GetDisplayNode()
+    if display and display.GetVisibility3D():
+        node.CreateClosedSurfaceRepresentation()
+
+
+def setDisplay(node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Give a new segmentation node its display: filled and outlined in slices, nothing in 3-D until asked for."""
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetVisibility3D(False)
+    display.SetOpacity2DFill(FILL_OPACITY)
+    display.SetOpacity2DOutline(1.0)
+
+
+def setOpacity(node: slicer.vtkMRMLSegmentationNode, opacity: float) -> None:
+    """Set how much the filled segments hide the image in slices, 0 to 1."""
+    node.GetDisplayNode().SetOpacity2DFill(opacity)
+
+
+def showSurface(node: slicer.vtkMRMLSegmentationNode, shown: bool = True) -> None:
+    """Show or hide the segments as surfaces in 3-D; the surfaces are made when they are first shown."""
+    display = node.GetDisplayNode()
+    if shown:
+        surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        node.CreateClosedSurfaceRepresentation()
+        display.SetPreferredDisplayRepresentationName3D(surface)
+        display.SetAllSegmentsVisibility3D(True)
+    display.SetVisibility3D(shown)
+
+
+def _addLayer(
+    segmentation: slicer.vtkSegmentation,
+    array: NDArray[Any],
+    ijkToRas: vtk.vtkMatrix4x4,
+    segments: Mapping[int, Segment],
+    algorithm: str,
+) -> None:
+    """Add segments that share one label map; an empty one gets its own, by which Slicer knows that it is empty."""
+    import numpy as np
+
+    shared = _labelMap(array, ijkToRas)
+    present = set(np.unique(array).tolist())
+    for value, wanted in segments.items():
+        segment = slicer.vtkSegment()
+        segment.SetName(wanted.name)
+        segment.SetColor(*wanted.color)
+        segment.SetLabelValue(value)
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), wanted.entry)
+        segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
+        segment.SetTag("DICOM.SegmentAlgorithmName", algorithm)
+        image = shared if value in present else _labelMap(array[:0, :0, :0], ijkToRas)
+        name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+        segment.AddRepresentation(name, image)
+        segmentation.AddSegment(segment, wanted.id)
+
+
+def _labelMap(array: NDArray[Any], ijkToRas: vtk.vtkMatrix4x4) -> slicer.vtkOrientedImageData:
+    """The part of a label array (k, j, i) that is not 0, at its place."""
+    import numpy as np
+
+    image = slicer.vtkOrientedImageData()
+    image.SetGeometryFromImageToWorldMatrix(ijkToRas)
+    if array.any():
+        extents = [np.flatnonzero(array.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+        box = tuple(slice(int(along[0]), int(along[-1]) + 1) for along in extents)
+        start = tuple(part.start for part in reversed(box))
+        fillImage(image, np.ascontiguousarray(array[box], dtype=np.uint8), start)
+    return image

@@ -1,0 +1,164 @@
+"""Slice views that compare: which view shows which image and segmentation, linked, at the tumor.
+
+Everything goes through nodes of the scene; the views themselves belong to the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import slicer
+import vtk
+
+#: Numbers of the layouts in the application, far from those of Slicer and of most extensions.
+TWO_UP_LAYOUT, FOUR_UP_LAYOUT = 8721, 8722
+#: Layout names of the slice views for comparison; the application makes their nodes when a layout is first shown.
+VIEW_NAMES = ("LCKD1", "LCKD2", "LCKD3", "LCKD4")
+_VIEW_COLOR = "#7A6FAC"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one slice view shows: an image, a segmentation over it, and a name for the corner."""
+
+    background: slicer.vtkMRMLScalarVolumeNode
+    segmentation: slicer.vtkMRMLSegmentationNode | None = None
+    label: str = ""
+
+
+def registerLayouts(layoutNode: slicer.vtkMRMLLayoutNode) -> None:
+    """Make the two-up and the four-up layout known; to show one, call ``layoutNode.SetViewArrangement``."""
+    for number, rows in ((TWO_UP_LAYOUT, [VIEW_NAMES[:2]]), (FOUR_UP_LAYOUT, [VIEW_NAMES[:2], VIEW_NAMES[2:]])):
+        layoutNode.AddLayoutDescription(number, layoutDescription(rows))
+
+
+def layoutDescription(rows: Sequence[Sequence[str]]) -> str:
+    """Return a layout of axial slice views as XML: rows of the views' layout names."""
+    items = "".join(f"<item>{_row(names)}</item>" for names in rows)
+    return f'<layout type="vertical" split="true">{items}</layout>'
+
+
+def comparisonSliceNodes(scene: slicer.vtkMRMLScene, count: int) -> list[slicer.vtkMRMLSliceNode]:
+    """Return the slice nodes of the first `count` views for comparison that exist, in their order."""
+    found = {node.GetLayoutName(): node for node in _nodesOf(scene, "vtkMRMLSliceNode")}
+    return [found[name] for name in VIEW_NAMES[:count] if name in found]
+
+
+def showPanels(
+    scene: slicer.vtkMRMLScene, sliceNodes: Sequence[slicer.vtkMRMLSliceNode], panels: Sequence[Panel]
+) -> None:
+    """Show one panel in each slice view, in the same orientation, at the same place, linked.
+
+    A segmentation of a panel is shown in the views of its panels only, and in 3-D views as before.
+
+    :param sliceNodes: at least as many as panels; the others stay as they are
+    """
+    views: dict[str, list[str]] = {}
+    for sliceNode, panel in zip(sliceNodes, panels, strict=False):
+        composite = compositeOf(scene, sliceNode)
+        composite.SetBackgroundVolumeID(panel.background.GetID())
+        composite.SetForegroundVolumeID(None)
+        composite.SetLabelVolumeID(None)
+        if panel.label:
+            sliceNode.SetLayoutLabel(panel.label)
+        if panel.segmentation is not None:
+            views.setdefault(panel.segmentation.GetID(), []).append(sliceNode.GetID())
+    for segmentationID, viewIDs in views.items():
+        showOnlyIn(scene, scene.GetNodeByID(segmentationID), viewIDs)
+    linkSlices(scene, sliceNodes)
+    _alignWithFirst(sliceNodes)
+
+
+def showOnlyIn(
+    scene: slicer.vtkMRMLScene, segmentation: slicer.vtkMRMLSegmentationNode, sliceViewIDs: Sequence[str]
+) -> None:
+    """Show a segmentation in these slice views and in all 3-D views."""
+    display = segmentation.GetDisplayNode()
+    modifying = display.StartModify()
+    display.RemoveAllViewNodeIDs()
+    for viewID in (*sliceViewIDs, *(node.GetID() for node in _nodesOf(scene, "vtkMRMLViewNode"))):
+        display.AddViewNodeID(viewID)
+    display.SetVisibility(True)
+    display.EndModify(modifying)
+
+
+def showEverywhere(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+    """Show a segmentation in all views again."""
+    segmentation.GetDisplayNode().RemoveAllViewNodeIDs()
+
+
+def linkSlices(scene: slicer.vtkMRMLScene, sliceNodes: Sequence[slicer.vtkMRMLSliceNode], linked: bool = True) -> None:
+    """Let slice views move together also while the mouse moves; what they show stays their own."""
+    for sliceNode in sliceNodes:
+        composite = compositeOf(scene, sliceNode)
+        composite.SetLinkedControl(linked)
+        composite.SetHotLinkedControl(linked)
+
+
+def jumpToTumor(
+    sliceNodes: Sequence[slicer.vtkMRMLSliceNode], segmentation: slicer.vtkMRMLSegmentationNode
+) -> tuple[float, float, float] | None:
+    """Move slices to the center of what is segmented and return it (world RAS, mm); None if nothing is."""
+    center = tumorCenter(segmentation)
+    if center is not None:
+        for sliceNode in sliceNodes:
+            sliceNode.JumpSliceByCentering(*center)
+    return center
+
+
+def tumorCenter(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[float, float, float] | None:
+    """Return the segmented voxel nearest to the centroid of what is segmented (world RAS, mm); None if nothing is.
+
+    A voxel, since the centroid of a ring lies where nothing is segmented.
+    """
+    import numpy as np
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    merged = slicer.vtkOrientedImageData()
+    allSegments = vtk.vtkStringArray()
+    segmentation.GetSegmentation().GetSegmentIDs(allSegments)
+    extent = slicer.vtkSegmentation.EXTENT_UNION_OF_EFFECTIVE_SEGMENTS
+    segmentation.GenerateMergedLabelmapForAllSegments(merged, extent, None, allSegments)
+    scalars = merged.GetPointData().GetScalars()
+    if scalars is None or scalars.GetNumberOfTuples() == 0:
+        return None
+    indices = np.argwhere(vtk_to_numpy(scalars).reshape(merged.GetDimensions()[::-1]))
+    if not len(indices):
+        return None
+    nearest = indices[np.argmin(((indices - indices.mean(axis=0)) ** 2).sum(axis=1))]
+    start = merged.GetExtent()[::2]
+    toRas = vtk.vtkMatrix4x4()
+    merged.GetImageToWorldMatrix(toRas)
+    local = toRas.MultiplyPoint((*(float(first + index) for first, index in zip(start, nearest[::-1], strict=True)), 1))
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(segmentation.GetParentTransformNode(), None, transform)
+    return tuple(transform.TransformPoint(local[:3]))
+
+
+def compositeOf(scene: slicer.vtkMRMLScene, sliceNode: slicer.vtkMRMLSliceNode) -> slicer.vtkMRMLSliceCompositeNode:
+    """Return the node that says which volumes a slice view shows."""
+    name = sliceNode.GetLayoutName()
+    return next(node for node in _nodesOf(scene, "vtkMRMLSliceCompositeNode") if node.GetLayoutName() == name)
+
+
+def _alignWithFirst(sliceNodes: Sequence[slicer.vtkMRMLSliceNode]) -> None:
+    first, *others = sliceNodes
+    for other in others:
+        other.GetSliceToRAS().DeepCopy(first.GetSliceToRAS())
+        other.SetFieldOfView(*first.GetFieldOfView())
+        other.UpdateMatrices()
+
+
+def _nodesOf(scene: slicer.vtkMRMLScene, className: str) -> list[slicer.vtkMRMLNode]:
+    return [scene.GetNthNodeByClass(index, className) for index in range(scene.GetNumberOfNodesByClass(className))]
+
+
+def _row(names: Sequence[str]) -> str:
+    return f'<layout type="horizontal" split="true">{"".join(f"<item>{_view(name)}</item>" for name in names)}</layout>'
+
+
+def _view(name: str) -> str:
+    properties = {"orientation": "Axial", "viewlabel": name[-1], "viewcolor": _VIEW_COLOR}
+    inside = "".join(f'<property name="{key}" action="default">{value}</property>' for key, value in properties.items())
+    return f'<view class="vtkMRMLSliceNode" singletontag="{name}">{inside}</view>'
