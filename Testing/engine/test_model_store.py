@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import shutil
+import ssl
 import stat
 import subprocess
 import sys
@@ -213,6 +214,38 @@ def test_what_is_no_zip_is_refused(bundle, tmp_path, user_folder):
     assert os.listdir(user_folder) == []
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_zip_that_is_packed_in_a_rare_way_is_refused(bundle, tmp_path, user_folder, method, damaged):
+    source = zipped(bundle, tmp_path / "model.zip")
+    with zipfile.ZipFile(source, "a", method) as opened:
+        opened.writestr("docs/more", bytes(range(256)) * 40)
+        start = opened.getinfo("docs/more").header_offset + 40
+    content = bytearray(source.read_bytes())
+    content[start : start + 20 * damaged] = b"\xff" * 20 * damaged
+    source.write_bytes(content)
+    error = refusal(add_model, source)
+    assert (error.code, error.exit_status) == ("MODEL_ARCHIVE", 4)
+    assert os.listdir(user_folder) == []
+
+
+@pytest.mark.parametrize("name", [f"{METADATA}/inside", f"{METADATA}/inside/deep"])
+def test_a_zip_with_a_file_in_a_file_is_refused(bundle, tmp_path, user_folder, name):
+    source = zipped(bundle, tmp_path / "model.zip")
+    with zipfile.ZipFile(source, "a") as opened:
+        opened.writestr(name, "inside")
+    error = refusal(add_model, source)
+    assert (error.code, error.exit_status) == ("MODEL_ARCHIVE", 4)
+
+
+def test_a_zip_with_a_name_that_is_no_text_is_refused(bundle, tmp_path):
+    source = zipped(bundle, tmp_path / "model.zip")
+    with zipfile.ZipFile(source, "a") as opened:
+        opened.writestr("docs/ä", "name in UTF-8")
+    source.write_bytes(source.read_bytes().replace("docs/ä".encode(), b"docs/\xff\xff"))
+    assert refusal(add_model, source).code == "MODEL_ARCHIVE"
+
+
 class _Response(io.BytesIO):
     """What an opener gives."""
 
@@ -252,8 +285,10 @@ def test_a_model_is_downloaded_by_address_and_hash(bundle, tmp_path, user_folder
         (URL, "abc", URL, "MODEL_URL_HASH"),
         ("http://example.org/tiny.zip", "right", URL, "MODEL_URL"),
         ("file:///etc/passwd", "right", URL, "MODEL_URL"),
+        ("https://[x/tiny.zip", "right", URL, "MODEL_URL"),
+        (URL, "right", "https://[x/tiny.zip", "MODEL_URL"),
     ],
-    ids=["leads to http", "other hash", "no hash", "short hash", "http", "file"],
+    ids=["leads to http", "other hash", "no hash", "short hash", "http", "file", "nonsense", "leads to nonsense"],
 )
 def test_other_downloads_are_refused(bundle, tmp_path, user_folder, url, sha256, landing, code):
     source = zipped(bundle, tmp_path / "model.zip")
@@ -263,12 +298,40 @@ def test_other_downloads_are_refused(bundle, tmp_path, user_folder, url, sha256,
     assert os.listdir(user_folder) == []
 
 
-def test_a_broken_connection_leaves_nothing(user_folder):
-    def opener(url: str) -> _Response:
-        raise ConnectionResetError("the connection was reset")
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), ssl.SSLError("record"), TimeoutError("timed out")])
+@pytest.mark.parametrize("when", ["opening", "reading"])
+def test_a_broken_connection_leaves_nothing(user_folder, error, when):
+    def fails(*_):
+        raise error
 
-    assert refusal(add_model, URL, "0" * 64, opener).code == "MODEL_DOWNLOAD"
+    def opener(url: str) -> _Response:
+        response = _Response(b"", url)
+        response.read = fails
+        return fails() if when == "opening" else response
+
+    refused = refusal(add_model, URL, "0" * 64, opener)
+    assert (refused.code, refused.exit_status) == ("MODEL_DOWNLOAD", 4)
     assert os.listdir(user_folder) == []
+
+
+def test_a_full_disk_is_not_blamed_on_the_network(user_folder):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    refused = refusal(add_model, URL, "0" * 64, lambda url: _Response(b"content", url), full)
+    assert (refused.code, refused.exit_status) == ("NOT_WRITABLE", 5)
+
+
+def test_a_silent_server_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    asked = {}
+
+    def urlopen(url, **options):
+        asked.update(options)
+        return _Response(b"content", url)
+
+    monkeypatch.setattr(archive.urllib.request, "urlopen", urlopen)
+    archive.download(URL, hashlib.sha256(b"content").hexdigest(), tmp_path / "model.zip")
+    assert 0 < asked["timeout"] <= 60
 
 
 def test_a_finished_download_replaces_its_part(tmp_path):

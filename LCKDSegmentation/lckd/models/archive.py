@@ -6,12 +6,11 @@ import http.client
 import re
 import shutil
 import stat
-import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,8 @@ from .checksums import ADD_AGAIN, is_inside, sha256_of
 MAX_FILES = 1000
 MAX_BYTES = 4 << 30
 _BLOCK = 1 << 20
+#: How long a server may say nothing.
+TIMEOUT_SECONDS = 60
 
 #: Opens a URL; a context manager with ``read(size)``, ``geturl()`` and ``headers``.
 Opener = Callable[[str], Any]
@@ -32,8 +33,8 @@ def unpack(archive: Path, folder: Path) -> None:
     """Extract a zip into an existing empty folder.
 
     Raises:
-        ModelError: it is no zip, is damaged, has an entry that would land outside `folder` or is no plain file, or
-            would unpack to more than 1000 files or 4 GiB.
+        ModelError: it is no zip, is damaged or packed in a rare way, has an entry that would land outside `folder` or
+            is no plain file, or would unpack to more than 1000 files or 4 GiB.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -42,12 +43,17 @@ def unpack(archive: Path, folder: Path) -> None:
             for entry in entries:
                 if not entry.is_dir():
                     _extract(opened, entry, folder / entry.filename)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise ModelError("MODEL_ARCHIVE", f"{archive.name} is no zip archive, or damaged.", ADD_AGAIN) from error
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    files = {PurePosixPath(entry.filename) for entry in entries if not entry.is_dir()}
     for entry in entries:
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile("packed in a way that models are not")
+        if not files.isdisjoint(PurePosixPath(entry.filename).parents):
+            raise zipfile.BadZipFile("a file has files in it")
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not is_inside(entry.filename) or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ModelError(
@@ -79,7 +85,7 @@ def download(
         ModelError: the address is not https, no hash or a malformed one was given, the download failed, or its hash
             is not the given one.
     """
-    if urlsplit(url).scheme != "https":
+    if not _is_https(url):
         raise ModelError("MODEL_URL", "Models are downloaded from https addresses only.", "Give an https address.")
     if re.fullmatch(r"[0-9a-fA-F]{64}", sha256 or "") is None:
         raise ModelError(
@@ -88,7 +94,16 @@ def download(
     assert sha256 is not None
     part = target.with_name(target.name + ".part")
     try:
-        _receive(url, part, opener or urllib.request.urlopen, progress)
+        with part.open("wb") as sink:
+            received = 0
+            for block, total in _blocks(url, opener or _open):
+                received += len(block)
+                if received > MAX_BYTES:
+                    message = f"The file is larger than {MAX_BYTES >> 30} GiB."
+                    raise ModelError("MODEL_ARCHIVE_SIZE", message, "Check the address.")
+                sink.write(block)
+                if progress is not None:
+                    progress(received, total)
         check_hash(part, sha256)
         part.replace(target)
     finally:
@@ -109,24 +124,28 @@ def check_hash(path: Path, sha256: str) -> None:
         )
 
 
-def _receive(url: str, part: Path, opener: Opener, progress: DownloadProgress | None) -> None:
+def _is_https(url: str) -> bool:
     try:
-        with opener(url) as response, part.open("wb") as sink:
-            if urlsplit(response.geturl()).scheme != "https":
+        return urlsplit(url).scheme == "https"
+    except ValueError:
+        return False
+
+
+def _open(url: str) -> Any:
+    return urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS)
+
+
+def _blocks(url: str, opener: Opener) -> Iterator[tuple[bytes, int | None]]:
+    """What the server sends, piece by piece, each with the size of all that it announced."""
+    try:
+        with opener(url) as response:
+            if not _is_https(response.geturl()):
                 raise ModelError("MODEL_URL", "The address leads to one that is not https.", "Give another address.")
             length = response.headers.get("Content-Length")
             total = int(length) if length and length.isdigit() else None
-            received = 0
             while block := response.read(_BLOCK):
-                received += len(block)
-                if received > MAX_BYTES:
-                    raise ModelError(
-                        "MODEL_ARCHIVE_SIZE", f"The file is larger than {MAX_BYTES >> 30} GiB.", "Check the address."
-                    )
-                sink.write(block)
-                if progress is not None:
-                    progress(received, total)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
+                yield block, total
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise ModelError(
             "MODEL_DOWNLOAD", f"The model could not be downloaded ({error}).", "Check the address and the network."
         ) from error
