@@ -6,13 +6,12 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
-from .geometry import Grid
 from .images import image_stem, is_image_name, writing
 from .labels import REGIONS, Region
 from .metrics import dice, hd95_mm
@@ -22,6 +21,7 @@ from .sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of
 
 if TYPE_CHECKING:
     from .engine import Result
+    from .segmentation import Segmentation
 
 COLUMNS = ("subset", "region", "volume_ml", "dice", "hd95_mm")
 
@@ -43,6 +43,19 @@ class SubsetRow:
     volume_ml: float
     dice: float
     hd95_mm: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row under the names of `COLUMNS`, rounded to what means something."""
+        values = (self.volume_ml, round(self.dice, 4), round(self.hd95_mm, 2))
+        return dict(zip(COLUMNS, (subset_name(self.subset), self.region.value, *values), strict=True))
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What segmentations are compared with: nested region masks (3, D, H, W), and what they are, in words."""
+
+    regions: NDArray[np.bool_]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -82,19 +95,25 @@ def compare_results(results: list[Result], reference: Reference | None = None) -
     if not results:
         raise UsageError("NOTHING_TO_COMPARE", "No subset was chosen to compare.", "Name at least one subset.")
     full = max((result.segmentation for result in results), key=lambda one: len(one.subset))
+    basis = basis_of(full, reference)
+    rows = [row for result in results for row in compare_result(result, basis)]
+    return Comparison(rows, basis.words, full.subset)
+
+
+def basis_of(full: Segmentation, reference: Reference | None = None) -> Basis:
+    """The reference segmentation where there is one, else the segmentation of the full set."""
     if reference is None:
-        truth, basis = full.regions, f"the full set ({subset_name(full.subset)})"
-    else:
-        truth, basis = reference.regions, f"reference segmentation {reference.name}"
-    rows = [row for result in results for row in _rows(result, truth, full.grid)]
-    return Comparison(rows, basis, full.subset)
+        return Basis(full.regions, f"the full set ({subset_name(full.subset)})")
+    return Basis(reference.regions, f"reference segmentation {reference.name}")
 
 
-def _rows(result: Result, truth: NDArray[np.bool_], grid: Grid) -> Iterable[SubsetRow]:
-    segmentation, volumes = result.segmentation, result.volumes_ml
-    for region, mask, true in zip(REGIONS, segmentation.regions, truth, strict=True):
-        distance = hd95_mm(mask, true, grid.spacing)
-        yield SubsetRow(segmentation.subset, region, volumes[region], dice(mask, true), distance)
+def compare_result(result: Result, basis: Basis) -> list[SubsetRow]:
+    """The rows of one subset: its regions in the order ET, TC, WT."""
+    one, volumes = result.segmentation, result.volumes_ml
+    return [
+        SubsetRow(one.subset, region, volumes[region], dice(mask, true), hd95_mm(mask, true, one.grid.spacing))
+        for region, mask, true in zip(REGIONS, one.regions, basis.regions, strict=True)
+    ]
 
 
 def importance(comparison: Comparison) -> dict[Sequence, dict[Region, float]]:
@@ -111,8 +130,8 @@ def importance(comparison: Comparison) -> dict[Sequence, dict[Region, float]]:
     return losses
 
 
-def write_comparison(comparison: Comparison, output: Path) -> list[Path]:
-    """Write ``subsets.csv``, ``subsets.md`` and ``subsets.png`` into a folder.
+def write_comparison(comparison: Comparison, output: Path, picture: bool = True) -> list[Path]:
+    """Write ``subsets.csv``, ``subsets.md`` and, where wanted, ``subsets.png`` into a folder.
 
     If `output` ends in an image suffix, they lie beside it and begin with its name: ``NAME.subsets.csv``.
 
@@ -120,20 +139,19 @@ def write_comparison(comparison: Comparison, output: Path) -> list[Path]:
         OutputError: the folder cannot be written to, or the disk is full.
     """
     prefix = output.with_name(f"{image_stem(output)}.subsets") if is_image_name(output) else output / "subsets"
-    table, text, picture = (prefix.with_name(f"{prefix.name}{suffix}") for suffix in (".csv", ".md", ".png"))
+    table, text, heatmap = (prefix.with_name(f"{prefix.name}{suffix}") for suffix in (".csv", ".md", ".png"))
     with writing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(
-            (subset_name(row.subset), row.region.value, row.volume_ml, round(row.dice, 4), round(row.hd95_mm, 2))
-            for row in comparison.rows
-        )
+        writer.writerows(row.as_dict().values() for row in comparison.rows)
     with writing(text) as temporary:
         temporary.write_text(markdown(comparison), encoding="utf-8")
+    if not picture:
+        return [table, text]
     from .heatmap import write_heatmap
 
-    write_heatmap(comparison, picture)
-    return [table, text, picture]
+    write_heatmap(comparison, heatmap)
+    return [table, text, heatmap]
 
 
 def markdown(comparison: Comparison) -> str:

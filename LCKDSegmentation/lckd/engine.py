@@ -5,8 +5,8 @@ Every door (command line, batch, worker, teacher election) goes through these fe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import torch
 
 from .case import Case
 from .device import choose_device, describe_device, set_threads
+from .errors import OutOfMemoryError
 from .geometry import Grid
 from .labels import Region, labels_from_regions
 from .models import LoadedModel, load_model
 from .postprocess import Cleanup
-from .predictor import Predictor
+from .predictor import EncodedCase, Predictor, Probabilities
 from .prepare import PreparedCase, prepare
 from .progress import Progress
 from .report import base_report, peak_memory_mb, rounded_seconds
@@ -28,6 +29,8 @@ from .sequences import Sequence, Subset, missing_from, subset_name, subset_title
 
 #: A region whose expected Dice is lower than this is called unreliable.
 UNRELIABLE_DICE = 0.5
+#: Shares that only the progress bar depends on: preparing in opening a case, the network in answering for a subset.
+PREPARE_SHARE, NETWORK_SHARE = 0.2, 0.93
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,34 @@ class Result:
         write_report(self.report, report_path(Path(output)))
 
 
+@dataclass(frozen=True)
+class OpenCase:
+    """A case that is ready for any subset of its sequences to be asked for.
+
+    Attributes:
+        case: the images.
+        prepared: what the network sees of them.
+        predictor: what puts it through the network.
+        encoded: the kept features; None: every question is computed from the start.
+        warnings: what the predictor had to say.
+    """
+
+    case: Case
+    prepared: PreparedCase
+    predictor: Predictor
+    encoded: EncodedCase | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def warn_through(self, progress: Progress) -> None:
+        """Tell `progress` at once when memory runs out, and note it for the report."""
+
+        def warn(message: str) -> None:
+            self.warnings.append(message)
+            progress.warn(message)
+
+        self.predictor.warn = warn
+
+
 class Engine:
     """A loaded model on a device, used for one case after another.
 
@@ -123,52 +154,109 @@ class Engine:
         """
         wanted = subsets_of(case.present) if subsets is None else list(subsets)
         progress = progress or Progress()
-        warnings: list[str] = []
+        opened = self.open(case, progress, keep=False, share=0.2)
+        opened.warn_through(progress)
+        restored = list(self._restored(opened, wanted, progress, 0.7))
+        return [Result(case, one, self._report(opened, one, progress)) for one in restored]
+
+    def open(self, case: Case, progress: Progress | None = None, keep: bool = True, share: float = 0.65) -> OpenCase:
+        """Prepare a case and encode its sequences, so that each of its subsets costs only its decoding.
+
+        Where the features would take too much memory they are not kept, and every subset is computed from the start.
+
+        Args:
+            case: the images.
+            progress: told of stages ``prepare`` and ``network``.
+            keep: encode and keep the features.
+            share: of this work in all that `progress` counts.
+
+        Raises: as `segment`.
+        """
+        progress = progress or Progress()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        with progress.stage("prepare", 0.2):
+        with progress.stage("prepare", share * PREPARE_SHARE if keep else share):
             prepared = prepare(case)
-        predictor = self.predictor(warnings.append)
-        with progress.stage("network", 0.65) as tell:
-            probabilities = predictor.predict(prepared, wanted, tell)
-        with progress.stage("restore", 0.05):
-            reference = Grid.of(case.reference)
-            restored = [
-                put_back(probabilities.pop(subset), prepared, reference, subset, self.settings.cleanup)
-                for subset in wanted
-            ]
-        return [Result(case, one, self._report(case, one, prepared, predictor, warnings, progress)) for one in restored]
+        opened = OpenCase(case, prepared, self.predictor())
+        if not keep:
+            return opened
+        opened.warn_through(progress)
+        with progress.stage("network", share * (1 - PREPARE_SHARE)) as tell:
+            try:
+                return replace(opened, encoded=opened.predictor.encode(prepared, tell))
+            except OutOfMemoryError:
+                return OpenCase(case, prepared, self.predictor())
 
-    def predictor(self, warn: Callable[[str], None]) -> Predictor:
+    def results(
+        self, opened: OpenCase, subsets: Iterable[Subset], progress: Progress | None = None, share: float = 0.3
+    ) -> Iterator[Result]:
+        """The segmentations of several subsets of an open case, one after the other, each as soon as it is there.
+
+        Args:
+            opened: from `open`, of an engine with the same model.
+            subsets: of the case's sequences.
+            progress: told of stages ``network`` and ``restore``.
+            share: of this work in all that `progress` counts.
+
+        Raises: as `segment`.
+        """
+        progress, wanted = progress or Progress(), list(subsets)
+        opened.warn_through(progress)
+        if opened.encoded is None:
+            restored = self._restored(opened, wanted, progress, share)
+        else:
+            restored = self._decoded(opened, opened.encoded, wanted, progress, share)
+        for one in restored:
+            yield Result(opened.case, one, self._report(opened, one, progress))
+
+    def _restored(
+        self, opened: OpenCase, subsets: list[Subset], progress: Progress, share: float
+    ) -> Iterator[Segmentation]:
+        """All subsets in one go from the start, with only one window's features in memory."""
+        with progress.stage("network", share * NETWORK_SHARE) as tell:
+            probabilities = opened.predictor.predict(opened.prepared, subsets, tell)
+        for subset in subsets:
+            with progress.stage("restore", share * (1 - NETWORK_SHARE) / len(subsets)):
+                segmentation = self._put_back(probabilities.pop(subset), opened, subset)
+            yield segmentation
+
+    def _decoded(
+        self, opened: OpenCase, encoded: EncodedCase, subsets: list[Subset], progress: Progress, share: float
+    ) -> Iterator[Segmentation]:
+        """One subset after the other from the features that were kept."""
+        for subset in subsets:
+            with progress.stage("network", share * NETWORK_SHARE / len(subsets)) as tell:
+                probabilities = opened.predictor.decode(encoded, subset, tell)
+            with progress.stage("restore", share * (1 - NETWORK_SHARE) / len(subsets)):
+                segmentation = self._put_back(probabilities, opened, subset)
+            yield segmentation
+
+    def _put_back(self, probabilities: Probabilities, opened: OpenCase, subset: Subset) -> Segmentation:
+        reference = Grid.of(opened.case.reference)
+        return put_back(probabilities, opened.prepared, reference, subset, self.settings.cleanup)
+
+    def predictor(self) -> Predictor:
         """The predictor of this model on this device."""
-        return Predictor(self.model.network, self.device, self.settings.mirror, self.settings.half, warn)
+        return Predictor(self.model.network, self.device, self.settings.mirror, self.settings.half)
 
-    def _report(
-        self,
-        case: Case,
-        segmentation: Segmentation,
-        prepared: PreparedCase,
-        predictor: Predictor,
-        warnings: list[str],
-        progress: Progress,
-    ) -> dict[str, Any]:
-        subset = segmentation.subset
+    def _report(self, opened: OpenCase, segmentation: Segmentation, progress: Progress) -> dict[str, Any]:
+        case, prepared, subset = opened.case, opened.prepared, segmentation.subset
         report = base_report() | {
             "case": case.name,
             "inputs": {sequence.value: str(source) for sequence, source in case.sources.items()},
             "grid": case.grid_sequence.value,
             "model": {"name": self.model.name, "sha256": self.model.sha256},
-            "device": describe_device(predictor.plan.device),
+            "device": describe_device(opened.predictor.plan.device),
             "threads": self.threads,
             "present": [sequence.value for sequence in subset],
             "imputed": [sequence.value for sequence in missing_from(subset)],
             "subset": subset_name(subset),
             "preprocessing": [*prepared.history],
-            "network": str(predictor.plan),
+            "network": str(opened.predictor.plan),
             "postprocessing": segmentation.cleaned,
             "volumes_ml": {region.value: volume for region, volume in segmentation.volumes_ml.items()},
             "expected_dice": {r.value: dice for r, dice in self.model.card.expected_dice(subset).items()},
-            "warnings": [*prepared.warnings, *warnings, *self.subset_warnings(subset)],
+            "warnings": [*prepared.warnings, *opened.warnings, *self.subset_warnings(subset)],
             "seconds": rounded_seconds(progress.seconds),
             "peak_memory_mb": peak_memory_mb(),
         }

@@ -15,7 +15,7 @@ from .labels import LabelConvention
 from .output import check_output, report_path, write_report, write_result
 from .progress import Progress
 from .reference import Reference, read_reference
-from .report import peak_memory_mb, rounded_seconds
+from .report import complete_report
 from .sequences import Sequence, Subset, subset_name
 
 
@@ -111,5 +111,5 @@ def compare_job(
 
 def _finish(result: Result, job: Job, progress: Progress) -> None:
     """The report is written last: where it lies, the case is finished."""
-    result.report.update(seconds=rounded_seconds(progress.seconds), peak_memory_mb=peak_memory_mb())
+    complete_report(result.report, progress.seconds)
     write_report(result.report, report_path(job.output))

@@ -66,7 +66,7 @@ def write_result(
     suffix = next(suffix for suffix in WRITABLE_SUFFIXES if target.name.lower().endswith(suffix))
     written: list[Path] = []
     try:
-        for ending, image in _images(result.segmentation, convention, probabilities, uncertainty):
+        for ending, image in result_images(result.segmentation, convention, probabilities, uncertainty):
             path = target.with_name(f"{image_stem(target)}{ending}{suffix}") if ending else target
             write_image(image, path, result.case.sources.get(result.case.grid_sequence))
             written.append(path)
@@ -80,10 +80,10 @@ def write_result(
     return written
 
 
-def _images(
+def result_images(
     segmentation: Segmentation, convention: LabelConvention, probabilities: bool, uncertainty: bool
 ) -> Iterator[tuple[str, sitk.Image]]:
-    """What is to be written, made one after the other, and how its name ends."""
+    """What is to be written, made one after the other, and what it is, as the end of its name; empty: the label map."""
     yield "", segmentation.label_image(convention)
     if probabilities:
         for region in REGIONS:

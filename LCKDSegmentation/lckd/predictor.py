@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -15,6 +16,7 @@ from torch import Tensor
 from .device import computing_on, describe_device, is_out_of_memory, place
 from .errors import OutOfMemoryError
 from .labels import REGIONS
+from .memory import physical_bytes
 from .network import Encodings, LCKDNetwork
 from .prepare import PreparedCase
 from .sequences import Subset
@@ -25,6 +27,8 @@ Probabilities = NDArray[np.float32]
 #: Cost of decoding a subset, as a share of encoding one sequence; only the progress bar depends on it.
 DECODE_COST = 0.5
 MIN_WINDOW_VOXELS = 64**3
+#: Features that are kept may take this part of the GPU's memory, or of the computer's.
+KEPT_ON_GPU, KEPT_IN_MAIN = 0.5, 0.25
 NO_FLIP: tuple[int, ...] = ()
 ALL_FLIPS = tuple(flip for count in range(4) for flip in itertools.combinations((2, 3, 4), count))
 
@@ -55,6 +59,11 @@ class EncodedCase:
     prepared: PreparedCase
     plan: Plan
     parts: list[tuple[Window, tuple[int, ...], Encodings]]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the features take."""
+        return sum(encodings.nbytes for _, _, encodings in self.parts)
 
 
 class Predictor:
@@ -102,13 +111,19 @@ class Predictor:
         """Encode a case and keep the features, so that a further subset costs only its decoding.
 
         Raises:
-            OutOfMemoryError: not even small windows on the CPU fit.
+            OutOfMemoryError: not even small windows on the CPU fit, or the features would take more of the memory than
+                is left for them (`KEPT_ON_GPU`, `KEPT_IN_MAIN`).
         """
         tell = _never_backwards(tell)
 
         def run() -> EncodedCase:
-            total = len(self.flips) * self._count(prepared) * len(prepared.present)
-            return EncodedCase(prepared, self.plan, list(self._parts(prepared, _Counter(total, tell))))
+            count = len(self.flips) * self._count(prepared)
+            parts = []
+            for part in self._parts(prepared, _Counter(count * len(prepared.present), tell)):
+                parts.append(part)
+                if parts[0][2].nbytes * count > _room_for_features(self.plan):
+                    raise _does_not_fit()
+            return EncodedCase(prepared, self.plan, parts)
 
         return self._with_enough_memory(run)
 
@@ -198,16 +213,27 @@ class Predictor:
         if plan.window_voxels > MIN_WINDOW_VOXELS:
             self.plan = replace(plan, window_voxels=max(MIN_WINDOW_VOXELS, plan.window_voxels // 2))
         elif plan.device.type == "cpu":
-            raise OutOfMemoryError(
-                "OUT_OF_MEMORY",
-                "The case does not fit into this computer's memory.",
-                "Close other programs, or use a smaller model or another computer.",
-            )
+            raise _does_not_fit()
         elif not plan.offload:
             self.plan = replace(plan, offload=True)
         else:
             self.plan = Plan(torch.device("cpu"), self.network.config.window_voxels)
         self.warn(f"Memory ran out on {describe_device(plan.device)}; going on with {self.plan}.")
+
+
+def _room_for_features(plan: Plan) -> float:
+    """How many bytes the features of a case may take where the plan keeps them."""
+    if plan.device.type == "cuda" and not plan.offload:
+        return KEPT_ON_GPU * torch.cuda.mem_get_info(plan.device)[1]
+    return KEPT_IN_MAIN * (physical_bytes() or math.inf)
+
+
+def _does_not_fit() -> OutOfMemoryError:
+    return OutOfMemoryError(
+        "OUT_OF_MEMORY",
+        "The case does not fit into this computer's memory.",
+        "Close other programs, or use a smaller model or another computer.",
+    )
 
 
 def _never_backwards(tell: Callable[[float], None]) -> Callable[[float], None]:

@@ -18,10 +18,17 @@ class Progress:
     Args:
         listener: is told the stage and the fraction of all work done.
         is_cancelled: asked between two pieces of work.
+        warn: is told at once, in words, what the user should know while the work goes on.
     """
 
-    def __init__(self, listener: Listener | None = None, is_cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        listener: Listener | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.seconds: dict[str, float] = {}
+        self.warn = warn
         self._listener = listener
         self._is_cancelled = is_cancelled
         self._done = 0.0
@@ -45,6 +52,6 @@ class Progress:
     def _tell(self, done: float) -> None:
         if self._is_cancelled is not None and self._is_cancelled():
             raise CancelledError()
-        self._done = min(1.0, done)
+        self._done = min(1.0, round(done, 9))  # shares add up to 1 but for rounding
         if self._listener is not None:
             self._listener(self._stage, self._done)

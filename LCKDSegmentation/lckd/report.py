@@ -25,6 +25,11 @@ def base_report() -> dict[str, Any]:
     return {"program": f"lckd {__version__}", "disclaimer": DISCLAIMER}
 
 
+def complete_report(report: dict[str, Any], seconds: dict[str, float]) -> None:
+    """Bring the times of the stages and the peak memory up to date, at the end of the work."""
+    report.update(seconds=rounded_seconds(seconds), peak_memory_mb=peak_memory_mb())
+
+
 def rounded_seconds(seconds: dict[str, float]) -> dict[str, float]:
     """Stage times to the millisecond, with every stage of DESIGN."""
     stages = ("start", "read", "prepare", "network", "restore", "write")

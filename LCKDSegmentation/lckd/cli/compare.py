@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,6 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..comparison import SubsetRow
     from ..discovery import CaseFiles
 
 
@@ -62,19 +61,7 @@ def compare(
     tables = sorted(path for path in report_path(output).parent.glob("*subsets.*") if path.suffix in _TABLES)
     written = written_files(output, *tables)
     words = [*describe(full.report), *describe_comparison(comparison), *closing(written, full.report)]
-    console.result(words, report=full.report, subsets=[_row(row) for row in comparison.rows], files=written)
+    console.result(words, report=full.report, subsets=[row.as_dict() for row in comparison.rows], files=written)
 
 
 _TABLES = (".csv", ".md", ".png")
-
-
-def _row(row: SubsetRow) -> dict[str, Any]:
-    from ..sequences import subset_name
-
-    return {
-        "subset": subset_name(row.subset),
-        "region": row.region.value,
-        "volume_ml": row.volume_ml,
-        "dice": round(row.dice, 4),
-        "hd95_mm": round(row.hd95_mm, 2),
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -35,7 +35,7 @@ def list_command(as_json: bool) -> None:
     entries = list_models()
     words = [line for entry in entries for line in _describe(entry, entry.name == DEFAULT_MODEL)]
     words.append(f"Added models are kept in {user_models_dir()}")
-    open_console(as_json).result(words, models=[_facts(entry) for entry in entries])
+    open_console(as_json).result(words, models=[entry.as_dict() for entry in entries])
 
 
 @models.command()
@@ -80,7 +80,7 @@ def add(source: str, sha256: str | None, as_json: bool) -> None:
         console.progress("download", received / total if total else 0.0)
 
     entry = add_model(source, sha256, progress=show)
-    console.result([f"Added {entry.name}: use it with --model {entry.name}"], model=_facts(entry))
+    console.result([f"Added {entry.name}: use it with --model {entry.name}"], model=entry.as_dict())
 
 
 @models.command()
@@ -129,15 +129,3 @@ def _describe(entry: ModelEntry, is_default: bool) -> list[str]:
     origin = "embedded" if entry.embedded else str(entry.path)
     default = ", used where none is named" if is_default else ""
     return [f"{entry.name} ({origin}{default}): size {entry.card.size}. {entry.card.description}"]
-
-
-def _facts(entry: ModelEntry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "path": str(entry.path),
-        "embedded": entry.embedded,
-        "size": entry.card.size if entry.card else None,
-        "description": entry.card.description if entry.card else None,
-        "dice": entry.card.dice if entry.card else None,
-        "problem": str(entry.problem) if entry.problem else None,
-    }

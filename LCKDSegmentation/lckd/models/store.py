@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import resources
 from ..errors import ModelError, OutputError
@@ -43,6 +44,21 @@ class ModelEntry:
     embedded: bool
     card: ModelCard | None
     problem: ModelError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a program that shows the list needs: plain values, with the measured Dice by subset and region."""
+        card = self.card
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "embedded": self.embedded,
+            "size": card.size if card else None,
+            "description": card.description if card else None,
+            "license": card.license if card else None,
+            "dice": card.dice if card else None,
+            "dice_basis": card.dice_basis if card else None,
+            "problem": str(self.problem) if self.problem else None,
+        }
 
 
 def user_models_dir() -> Path:

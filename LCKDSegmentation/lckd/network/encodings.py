@@ -26,6 +26,12 @@ class Encodings:
         """The encoded sequences."""
         return subset_of(self.features)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the features take."""
+        tensors = {id(level): level for levels in (*self.features.values(), self.zero or ()) for level in levels}
+        return sum(level.nbytes for level in tensors.values())
+
     def level(self, index: int, subset: Subset) -> dict[Sequence, Tensor]:
         """Features of one level for the sequences of `subset`.
 
