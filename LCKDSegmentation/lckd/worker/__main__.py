@@ -1,0 +1,6 @@
+"""``python -m lckd.worker``"""
+
+from .service import main
+
+if __name__ == "__main__":
+    main()
