@@ -46,13 +46,13 @@ class Plan:
         return f"windows of at most {self.window_voxels / 1e6:.2g} million voxels on {self.device}{where}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class EncodedCase:
     """Everything that is needed to decode any subset of a case's sequences again.
 
     Attributes:
         prepared: the case.
-        plan: how it was encoded.
+        plan: how it was encoded; another one after memory ran out in decoding.
         parts: window, mirrored axes and encodings, for every window and mirroring.
     """
 
@@ -136,13 +136,18 @@ class Predictor:
             OutOfMemoryError: not even small windows on the CPU fit.
         """
         tell = _never_backwards(tell)
+        if not encoded.parts:
+            again = self.encode(encoded.prepared)
+            encoded.plan, encoded.parts = again.plan, again.parts
         try:
             return self._decode(encoded, subset, tell)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+        # The features go before the smaller ones are made, and those are kept for the next subset.
+        encoded.parts = []
         self._make_smaller()
-        return self.decode(self.encode(encoded.prepared), subset, tell)
+        return self.decode(encoded, subset, tell)
 
     def _decode(self, encoded: EncodedCase, subset: Subset, tell: Callable[[float], None]) -> Probabilities:
         place(self.network, encoded.plan.device)

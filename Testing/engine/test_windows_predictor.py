@@ -322,10 +322,17 @@ def test_memory_that_runs_out_while_decoding_leads_to_encoding_again():
     prepared, network, warnings = prepared_case((20, 30, 90)), toy(2 * MIN_WINDOW_VOXELS), []
     predictor = Predictor(network, CPU, half=False, warn=warnings.append)
     encoded, plain = predictor.encode(prepared), network.decoder.forward
-    left = FailFirst(1, ERRORS[1])
-    network.decoder.forward = lambda encodings, subset: (left(None), plain(encodings, subset))[1]
-    assert np.abs(predictor.decode(encoded, (T1, T2)) - literal(prepared, (T1, T2))).max() < 1e-6
-    assert len(warnings) == 1
+    too_large = encoded.parts[0][0].size
+
+    def decode(encodings, subset):
+        if tuple(encodings.bottom(T1).shape[2:]) == too_large:
+            raise ERRORS[1]
+        return plain(encodings, subset)
+
+    network.decoder.forward = decode
+    for subset in ((T1, T2), (T1,), SEQUENCES):
+        assert np.abs(predictor.decode(encoded, subset) - literal(prepared, subset)).max() < 1e-6
+    assert len(warnings) == 1, "the smaller windows are kept"
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory():
