@@ -319,7 +319,7 @@ def test_not_even_the_smallest_windows_fit(error):
 
 
 def test_memory_that_runs_out_while_decoding_leads_to_encoding_again():
-    prepared, network, warnings = prepared_case((20, 30, 90)), toy(2 * MIN_WINDOW_VOXELS), []
+    prepared, network, warnings = prepared_case((64, 64, 150)), toy(3 * MIN_WINDOW_VOXELS), []
     predictor = Predictor(network, CPU, half=False, warn=warnings.append)
     encoded, plain = predictor.encode(prepared), network.decoder.forward
     too_large = encoded.parts[0][0].size
