@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class LckdError(Exception):
     """An expected failure.
@@ -68,3 +70,22 @@ class CancelledError(LckdError):
 
     def __init__(self) -> None:
         super().__init__("CANCELLED", "The run was interrupted before it was finished.", "Start it again to redo it.")
+
+
+def not_enough_memory() -> OutOfMemoryError:
+    """The error for a computer whose memory ran out."""
+    action = "Close other programs, or use a computer with more memory."
+    return OutOfMemoryError("OUT_OF_MEMORY", "There is not enough memory.", action)
+
+
+def check_path_encoding(path: Path, kind: type[InputError] | type[OutputError]) -> None:
+    """Refuse a path that is not UTF-8: ITK would end the whole process.
+
+    Raises:
+        LckdError: PATH_ENCODING, of that kind.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+        raise kind("PATH_ENCODING", f"The path {shown} is not written in UTF-8.", "Rename it.") from error

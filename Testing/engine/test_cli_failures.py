@@ -6,7 +6,8 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +111,38 @@ class TestExitStatus:
         check("segment CASE -o OUT --model MODEL", 1, "BUG")
         assert "Traceback" in check("segment CASE -o OUT --model MODEL --debug", 1, "BUG", traceback=True).err
 
-    def test_closed_pipe_is_quiet(self, subprocess_environment: dict[str, str]) -> None:
-        reading, writing = os.pipe()
-        os.close(reading)
-        lckd_help = [sys.executable, "-m", "lckd", "--help"]
-        done = subprocess.run(lckd_help, env=subprocess_environment, stdout=writing, stderr=subprocess.PIPE, text=True)
-        os.close(writing)
-        assert done.stderr == ""
-        assert done.returncode == 5
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    @pytest.mark.parametrize(
+        ("arguments", "status", "said"),
+        [
+            ("--help", 5, ("", "NOT_WRITABLE")),
+            ("models list --json", 5, ("", "NOT_WRITABLE")),
+            ("segment nowhere -o out --json", 3, ("FILE_NOT_FOUND", "FILE_NOT_FOUND")),
+        ],
+    )
+    def test_nobody_hears_what_is_said(
+        self, subprocess_environment, arguments: str, status: int, said: tuple[str, str], unbuffered: str
+    ) -> None:
+        environment = subprocess_environment | {"PYTHONUNBUFFERED": unbuffered}
+        for full, word in zip((False, True), said, strict=True):
+            with _closed_pipe() if not full else open("/dev/full", "w") as stdout:
+                done = subprocess.run(
+                    [sys.executable, "-m", "lckd", *arguments.split()],
+                    env=environment,
+                    stdout=stdout,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            assert done.returncode == status, done.stderr
+            assert "Traceback" not in done.stderr
+            assert "Exception ignored" not in done.stderr
+            assert word in done.stderr if word else done.stderr == ""
+
+    def test_stderr_that_is_full_does_not_change_the_status(self, subprocess_environment) -> None:
+        with open("/dev/full", "w") as full:
+            arguments = [sys.executable, "-m", "lckd", "segment", "nowhere", "-o", "out"]
+            done = subprocess.run(arguments, env=subprocess_environment, stdout=subprocess.PIPE, stderr=full)
+        assert (done.returncode, done.stdout) == (3, b"")
 
     @pytest.fixture
     def check(self, command, case_folder: Path, tiny_model: Path, tmp_path: Path):
@@ -214,6 +239,15 @@ def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Pope
         # Tests that run in the background of a shell would hand on that SIGINT is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+@contextmanager
+def _closed_pipe() -> Iterator[int]:
+    """A pipe whose reader is gone, to write to."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
 
 
 def _allow_only_tiny_files() -> None:

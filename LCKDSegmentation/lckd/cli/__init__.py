@@ -13,10 +13,10 @@ from typing import NoReturn
 
 import click
 
-from ..errors import CancelledError, OutOfMemoryError, OutputError, UsageError
+from ..errors import CancelledError, OutputError, UsageError, not_enough_memory
 from . import startup as startup  # notes when the program started
 from .commands import lckd
-from .console import fail, open_console
+from .console import console_of, fail
 from .interrupts import INTERRUPTS
 
 #: Set by a shell that asks for the completion of a command line.
@@ -32,6 +32,13 @@ def main() -> NoReturn:
         status = run(sys.argv[1:])
     except KeyboardInterrupt:  # a second one, while the first was being reported
         status = CancelledError.exit_status
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            # It is full, or closed by its reader (lckd … | head). Python would complain about that once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            status = status or OutputError.exit_status
     sys.exit(status)
 
 
@@ -41,25 +48,24 @@ def run(arguments: Items[str]) -> int:
     0 done; 2 the command line is wrong; 3 the input is refused; 4 the model is refused; 5 the output cannot be written;
     6 not enough memory; 7 some cases of a batch failed; 130 interrupted; 1 is a bug.
     """
-    debug = "--debug" in arguments
+    debug, context = "--debug" in arguments, None
     with INTERRUPTS.caught(), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")
         try:
             if _COMPLETION in os.environ:
                 lckd.main(prog_name="lckd")  # answers the shell and exits
-            with lckd.make_context("lckd", list(arguments)) as context:
+            context = lckd.make_context("lckd", list(arguments))
+            with context:
                 lckd.invoke(context)
             INTERRUPTS.stop_if_requested()
             return 0
         except click.exceptions.Exit as end:
             return end.exit_code
-        except BrokenPipeError:
-            # Whoever read our output has closed it (lckd … | head). Python would complain about that once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # whoever read our output has closed it
             return OutputError.exit_status
         except (Exception, KeyboardInterrupt) as error:
-            return fail(open_console("--json" in arguments), _in_our_terms(error), debug)
+            return fail(console_of(context, "--json" in arguments), _in_our_terms(error), debug)
 
 
 def _in_our_terms(error: BaseException) -> BaseException:
@@ -70,6 +76,8 @@ def _in_our_terms(error: BaseException) -> BaseException:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return CancelledError()
     if isinstance(error, MemoryError):
-        action = "Close other programs, or use a computer with more memory."
-        return OutOfMemoryError("OUT_OF_MEMORY", "There is not enough memory.", action)
+        return not_enough_memory()
+    if isinstance(error, OSError) and error.errno and not error.filename:  # no file, so one of the streams
+        message = f"What the program says cannot be written ({error.strerror})."
+        return OutputError("NOT_WRITABLE", message, "Make room, or send it elsewhere.")
     return error

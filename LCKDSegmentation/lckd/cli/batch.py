@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import Console, Silent, open_console
+from .console import Console, open_console
 from .options import (
     PATH,
     Processing,
@@ -57,7 +57,7 @@ def batch(
     from ..output import check_output
 
     share = Share.of_this_process()
-    console = open_console(as_json) if share.rank == 0 else Silent()
+    console = open_console(as_json, silent=share.rank != 0)
     convention = label_convention(reference_labels)
     check_output(output, overwrite=True)
     tasks = plan_batch(

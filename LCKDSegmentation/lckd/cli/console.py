@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import traceback
@@ -48,7 +49,7 @@ class Console(Protocol):
         """Something the user should know, while the work goes on."""
 
     def result(self, words: Iterable[str], **facts: Any) -> None:
-        """The outcome: as lines of words, and as facts."""
+        """The outcome: as lines of words, and as facts, of which `report` is a run report."""
 
     def error(self, error: LckdError) -> None:
         """Why there is no outcome."""
@@ -107,6 +108,7 @@ class JsonLines:
     def __init__(self) -> None:
         self._stage: tuple[str, str] | None = None
         self._told = -1.0
+        self._warned: set[str] = set()
 
     def progress(self, stage: str, fraction: float, case: str = "") -> None:
         INTERRUPTS.enter_stage(stage)
@@ -118,9 +120,13 @@ class JsonLines:
             self._emit("progress", fraction=round(fraction, 4))
 
     def warning(self, message: str, **facts: Any) -> None:
+        self._warned.add(message)
         self._emit("warning", message=message, **facts)
 
     def result(self, words: Iterable[str], **facts: Any) -> None:
+        for message in facts.get("report", {}).get("warnings", []):
+            if message not in self._warned:
+                self.warning(message)
         self._emit("result", **facts)
 
     def error(self, error: LckdError) -> None:
@@ -131,7 +137,7 @@ class JsonLines:
 
 
 class Silent:
-    """Says nothing: the other processes of a batch speak through the first."""
+    """Says only what goes wrong, on stderr: the other processes of a batch speak through the first."""
 
     def progress(self, stage: str, fraction: float, case: str = "") -> None:
         INTERRUPTS.enter_stage(stage)
@@ -143,18 +149,34 @@ class Silent:
         pass
 
     def error(self, error: LckdError) -> None:
-        pass
+        Words().error(error)
 
 
-def open_console(as_json: bool) -> Words | JsonLines:
-    """The console of a command with or without ``--json``."""
-    return JsonLines() if as_json else Words()
+def open_console(as_json: bool, silent: bool = False) -> Console:
+    """The console of a command with or without ``--json``, or of one that another process speaks for."""
+    console: Console = Silent() if silent else JsonLines() if as_json else Words()
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_CONSOLE] = console
+    return console
+
+
+def console_of(context: click.Context | None, as_json: bool) -> Console:
+    """The console that a command has opened; a new one if it did not come to that."""
+    return (context.meta.get(_CONSOLE) if context is not None else None) or open_console(as_json)
+
+
+_CONSOLE = "lckd.console"
 
 
 def fail(console: Console, error: BaseException, debug: bool) -> int:
     """Say why a command failed and return its exit status; the traceback only where it was asked for."""
-    if debug:
-        traceback.print_exception(error)
     known = error if isinstance(error, LckdError) else BugError(error)
-    console.error(known)
+    try:
+        if debug:
+            traceback.print_exception(error)
+        console.error(known)
+    except OSError:  # stdout is full or closed; if stderr is as well, the status alone must say it
+        with contextlib.suppress(OSError):
+            Words().error(known)
     return known.exit_status

@@ -100,7 +100,7 @@ class Processing:
         from ..engine import Engine
         from ..progress import Progress
 
-        engine, progress = Engine(self.model, self.settings()), Progress(console.progress)
+        engine, progress = Engine(self.model, self.settings()), Progress(console.progress, warn=console.warning)
         progress.seconds["start"] = seconds_since_start()
         return engine, progress
 
