@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import hashlib
+import io
 import json
 import os
 import traceback
@@ -14,15 +16,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from . import __version__
 from .case import Case
 from .comparison import compare_results
 from .discovery import CaseFiles, case_paths, find_case
 from .engine import Engine, Result
-from .errors import BatchError, CancelledError, InputError, LckdError
+from .errors import BatchError, CancelledError, InputError, LckdError, not_enough_memory
 from .images import image_stem, is_image_name, writing
 from .jobs import Job, segment_job
 from .labels import REGIONS
-from .output import check_output, report_path, write_report
+from .output import report_path, segmentation_path
 from .progress import Progress
 
 #: Makes the job of a case, given its files and its folder for results.
@@ -140,8 +143,11 @@ def write_tables(outcomes: Iterable[Outcome], output: Path) -> list[Path]:
         output / "summary.csv": [SUMMARY_COLUMNS, *map(_summary_row, ordered)],
     }
     for path, rows in tables.items():
-        with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream, lineterminator="\n").writerows(rows)
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        with writing(path) as temporary:
+            # The name of a folder need not be UTF-8.
+            temporary.write_bytes(text.getvalue().encode("utf-8", "backslashreplace"))
     return list(tables)
 
 
@@ -213,10 +219,12 @@ def _look_at(engine: Engine, task: Task) -> Outcome | _ReadJob:
         raise task.problem
     job, fingerprint = task.job, _fingerprint(engine, task.job)
     earlier = _earlier_report(job)
-    if earlier.get("job", {}).get("fingerprint") == fingerprint and not job.overwrite:
+    same = earlier.get("job", {}).get("fingerprint") == fingerprint
+    if same and not job.overwrite and segmentation_path(job.output).exists():
         return Outcome(task.name, "skipped", report=earlier)
-    # A segmentation without its report is what an interrupted run has left.
-    check_output(job.output, overwrite=job.overwrite or not earlier)
+    # A segmentation without its report, or the report without it, is no result that anybody would miss.
+    job = dataclasses.replace(job, overwrite=job.overwrite or same or not report_path(job.output).exists())
+    job.check()
     case = Case.from_found(job.files, job.only, job.grid)
     if job.reference is not None:
         job.read_reference(case)
@@ -232,27 +240,26 @@ def _attempt(
             job = looked.result()
         if isinstance(job, Outcome):
             return job
-        result = segment_job(engine, job, progress)
-        result.report["job"] = {"fingerprint": job.fingerprint}
-        _score(result, job)
-        write_report(result.report, report_path(job.output))
+        result = segment_job(engine, job, progress, functools.partial(_complete, job=job))
         return Outcome(task.name, "done", report=result.report)
     except (CancelledError, BrokenPipeError):
         raise
-    except LckdError as error:
-        return Outcome(task.name, "failed", error.code, error.message)
+    except (LckdError, MemoryError) as error:
+        known = error if isinstance(error, LckdError) else not_enough_memory()
+        return Outcome(task.name, "failed", known.code, known.message)
     except Exception as error:
         if debug:
             traceback.print_exc()
         return Outcome(task.name, "failed", "BUG", f"{type(error).__name__}: {error}")
 
 
-def _score(result: Result, job: Job) -> None:
-    """Add Dice and HD95 to the report, if there is a reference segmentation.
+def _complete(result: Result, job: _ReadJob) -> None:
+    """Add to the report what tells a rerun that this was done, and Dice and HD95 if there is a reference segmentation.
 
     Raises:
         InputError: the reference is refused that the user named; one that merely lies there is only warned about.
     """
+    result.report["job"] = {"fingerprint": job.fingerprint}
     try:
         reference = job.read_reference(result.case)
     except InputError as error:
@@ -269,9 +276,10 @@ def _score(result: Result, job: Job) -> None:
 
 
 def _fingerprint(engine: Engine, job: Job) -> str:
-    """Of everything that decides the results: files, model and settings; not of device and threads."""
+    """Of everything that decides the results: program, files, model, settings; not of device and threads."""
     settings, reference = engine.settings, job.reference or job.files.labels
     facts = {
+        "program": __version__,
         "images": {s.value: (*_stamp(file.path), file.component) for s, file in job.files.images.items()},
         "reference": reference and _stamp(reference),
         "model": engine.model.sha256,

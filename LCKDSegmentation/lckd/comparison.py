@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
-from .images import image_stem, is_image_name, writing
+from .images import writing
 from .labels import REGIONS, Region
 from .metrics import dice, hd95_mm
+from .output import comparison_files
 from .reference import Reference
 from .report import DISCLAIMER
 from .sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of
@@ -138,8 +139,7 @@ def write_comparison(comparison: Comparison, output: Path, picture: bool = True)
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
-    prefix = output.with_name(f"{image_stem(output)}.subsets") if is_image_name(output) else output / "subsets"
-    table, text, heatmap = (prefix.with_name(f"{prefix.name}{suffix}") for suffix in (".csv", ".md", ".png"))
+    table, text, heatmap = comparison_files(output)
     with writing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)

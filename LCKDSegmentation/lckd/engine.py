@@ -17,7 +17,7 @@ from .case import Case
 from .device import choose_device, describe_device, set_threads
 from .errors import OutOfMemoryError
 from .geometry import Grid
-from .labels import Region, labels_from_regions
+from .labels import LabelConvention, Region, labels_from_regions
 from .models import LoadedModel, load_model
 from .postprocess import Cleanup
 from .predictor import EncodedCase, Predictor, Probabilities
@@ -76,17 +76,32 @@ class Result:
         """Volume of each region in milliliters."""
         return self.segmentation.volumes_ml
 
-    def write(self, output: str | Path, overwrite: bool = False, **options: Any) -> None:
-        """Write segmentation, preview and report into a folder; see `lckd.output.write_result` for the options.
+    def write(
+        self,
+        output: str | Path,
+        overwrite: bool = False,
+        convention: LabelConvention = LabelConvention.BRATS2023,
+        **wanted: bool,
+    ) -> None:
+        """Write segmentation, preview and report: all or nothing.
+
+        Args:
+            output: a folder, or the image file of the segmentation.
+            overwrite: replace files that exist.
+            convention: numbers of the tissues in the label map.
+            wanted: `probabilities`, `uncertainty` and `preview`, as for `lckd.output.output_files`.
 
         Raises:
-            OutputError: there is a segmentation already, or the folder cannot be written to.
+            OutputError: a file exists already, is part of the case, or cannot be written.
         """
-        from .output import check_output, report_path, write_report, write_result
+        from .output import check_output, output_files, staged, write_report, write_result
 
-        check_output(Path(output), overwrite)
-        write_result(self, Path(output), **options)
-        write_report(self.report, report_path(Path(output)))
+        inputs = [source.path for source in self.case.sources.values()]
+        check_output(output_files(Path(output), **wanted), overwrite, inputs)
+        with staged(Path(output)) as place:
+            files = output_files(place, **wanted)
+            write_result(self, files, convention)
+            write_report(self.report, files["report"])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from .errors import InputError, OutputError
+from .errors import InputError, OutputError, check_path_encoding
 from .exact_header import copy_geometry
 from .geometry import Grid
 from .nifti import check_nifti_data, is_nifti2, not_finite
@@ -100,8 +100,9 @@ def _read_file(source: ImageFile) -> sitk.Image:
 
 def _open(path: Path) -> sitk.ImageFileReader:
     """A reader whose header has been read."""
-    if not path.exists():
-        raise InputError("FILE_NOT_FOUND", f"{path.name} does not exist.", "Check the path.")
+    check_path_encoding(path, InputError)
+    if not os.path.exists(path):
+        raise InputError("FILE_NOT_FOUND", f"{path.name} does not exist, or cannot be reached.", "Check the path.")
     if path.is_dir():
         raise InputError(
             "NOT_A_FILE", f"{path.name} is a folder, where an image file is needed.", "Name the file in it."
@@ -242,7 +243,7 @@ def writing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(suffix=suffix, prefix=".writing-", dir=path.parent)
     except OSError as error:
-        raise _not_writable(path) from error
+        raise not_writable(path) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -250,7 +251,7 @@ def writing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
-        raise _not_writable(path) from error
+        raise not_writable(path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -261,7 +262,8 @@ def _umask() -> int:
     return mask
 
 
-def _not_writable(path: Path) -> OutputError:
+def not_writable(path: Path) -> OutputError:
+    """The error for a file that cannot be written."""
     return OutputError(
         "NOT_WRITABLE",
         f"{path.name} cannot be written in {path.parent}.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .case import Case
@@ -12,7 +12,7 @@ from .discovery import CaseFiles
 from .engine import Engine, Result
 from .geometry import Grid
 from .labels import LabelConvention
-from .output import check_output, report_path, write_report, write_result
+from .output import check_output, output_files, staged, write_report, write_result
 from .progress import Progress
 from .reference import Reference, read_reference
 from .report import complete_report
@@ -47,14 +47,25 @@ class Job:
     reference: Path | None = None
     reference_convention: LabelConvention | None = None
 
-    def read(self, progress: Progress) -> Case:
-        """Check that the output can be written, then read the images.
+    def outputs(self, comparison: bool = False) -> dict[str, Path]:
+        """The files that the job writes, by what they are; with `comparison` those of `compare_job`."""
+        return output_files(self.output, self.probabilities, self.uncertainty, comparison=comparison)
+
+    def check(self, comparison: bool = False) -> None:
+        """Check that the outputs can be written.
 
         Raises:
-            OutputError: it exists already or cannot be written.
+            OutputError: one exists already, is one of the inputs, or cannot be written.
+        """
+        inputs = [*(file.path for file in self.files.images.values()), self.files.labels, self.reference]
+        check_output(self.outputs(comparison), self.overwrite, filter(None, inputs))
+
+    def read(self, progress: Progress) -> Case:
+        """Read the images.
+
+        Raises:
             InputError: an image is refused.
         """
-        check_output(self.output, self.overwrite)
         with progress.stage("read", 0.05):
             return Case.from_found(self.files, self.only, self.grid)
 
@@ -71,45 +82,56 @@ class Job:
         return read_reference(path, Grid.of(case.reference), convention)
 
 
-def segment_job(engine: Engine, job: Job, progress: Progress) -> Result:
-    """Segment one case and write segmentation, report and preview.
+def segment_job(
+    engine: Engine, job: Job, progress: Progress, complete: Callable[[Result], None] = lambda result: None
+) -> Result:
+    """Segment one case and write segmentation, report and preview: all of `Job.outputs`, or nothing.
+
+    Args:
+        engine: computes.
+        job: what is wanted.
+        progress: told of all stages.
+        complete: may add to the report before anything is written.
 
     Raises:
-        LckdError: any of the engine's refusals; nothing half-written is left.
+        LckdError: any of the engine's refusals.
     """
+    job.check()
     result = engine.segment(job.read(progress), progress)
-    with progress.stage("write", 0.05):
-        write_result(result, job.output, job.convention, job.probabilities, job.uncertainty)
-    _finish(result, job, progress)
+    complete(result)
+    _write(result, job, progress)
     return result
 
 
 def compare_job(
     engine: Engine, job: Job, progress: Progress, subsets: Iterable[Subset] | None = None
 ) -> tuple[Comparison, Result]:
-    """Segment one case from all subsets of its sequences, compare, and write tables and pictures.
+    """Segment one case from all subsets of its sequences, compare, and write also tables and pictures: all or nothing.
 
     Raises:
-        LckdError: any of the engine's refusals; nothing half-written is left.
+        LckdError: any of the engine's refusals.
     """
+    job.check(comparison=True)
     case = job.read(progress)
     reference = job.read_reference(case)
     results = engine.segment_subsets(case, subsets, progress)
     full = results[-1]
     with progress.stage("compare", 0.0):
         comparison = compare_results(results, reference)
-    with progress.stage("write", 0.05):
-        write_result(full, job.output, job.convention, job.probabilities, job.uncertainty)
-        write_comparison(comparison, job.output)
     full.report["compared_with"] = comparison.basis
     full.report["subsets"] = {
         subset_name(result.segmentation.subset): result.report["volumes_ml"] for result in results
     }
-    _finish(full, job, progress)
+    _write(full, job, progress, comparison)
     return comparison, full
 
 
-def _finish(result: Result, job: Job, progress: Progress) -> None:
-    """The report is written last: where it lies, the case is finished."""
-    complete_report(result.report, progress.seconds)
-    write_report(result.report, report_path(job.output))
+def _write(result: Result, job: Job, progress: Progress, comparison: Comparison | None = None) -> None:
+    with staged(job.output) as output:
+        files = replace(job, output=output).outputs()
+        with progress.stage("write", 0.05):
+            write_result(result, files, job.convention)
+            if comparison is not None:
+                write_comparison(comparison, output)
+        complete_report(result.report, progress.seconds)
+        write_report(result.report, files["report"])

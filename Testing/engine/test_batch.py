@@ -14,6 +14,7 @@ from phantoms import make_case, write_case, write_tiny_model
 
 from lckd import batch
 from lckd.cli import run
+from lckd.errors import CancelledError
 from lckd.sequences import Sequence
 
 Table = list[dict[str, str]]
@@ -138,12 +139,81 @@ def test_other_settings_are_another_job(
     assert "OUTPUT_EXISTS" in (output / "summary.csv").read_text()
 
 
+def test_another_version_of_the_program_is_another_job(one, output, monkeypatch) -> None:
+    assert run(one) == 0
+    monkeypatch.setattr(batch, "__version__", "99.0")
+    assert run(one) == 7
+    assert "OUTPUT_EXISTS" in (output / "summary.csv").read_text()
+
+
 def test_what_an_interrupted_run_left_is_done_again(run_batch, output: Path) -> None:
     (output / "a").mkdir(parents=True)
     (output / "a" / "segmentation.nii.gz").write_bytes(b"without a report")
     _, summary, _ = run_batch()
     assert summary["a"]["state"] == "done"
     assert sitk.ReadImage(str(output / "a" / "segmentation.nii.gz")).GetDimension() == 3
+
+
+@pytest.fixture
+def one(tmp_path: Path, output: Path, tiny_model: Path) -> list[str]:
+    """The command for a study of one case with a reference."""
+    root = write_case(tmp_path / "one" / "a", sequences=(Sequence.T2,)).parent
+    return ["batch", str(root), "-o", str(output), "--model", str(tiny_model)]
+
+
+@pytest.mark.parametrize("place", ["lckd.batch.compare_results", "lckd.output.write_preview"])
+def test_a_kill_before_all_is_written_leaves_the_case_to_the_next_run(one, output, monkeypatch, place: str) -> None:
+    def killed(*_: object) -> None:
+        raise CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, killed)
+        assert run(one) == 130
+    assert not any(output.rglob("*.*"))
+    assert run(one) == 0
+    before = (output / "a" / "report.json").read_text()
+    assert json.loads(before)["scores"]["WT"]["dice"] > 0
+    with monkeypatch.context() as patch:
+        patch.setattr(place, killed)
+        assert run([*one, "--overwrite"]) == 130
+    assert (output / "a" / "report.json").read_text() == before, "with the segmentation that it tells of"
+
+
+def test_a_report_without_its_segmentation_is_no_result(one, output) -> None:
+    assert run(one) == 0
+    (output / "a" / "segmentation.nii.gz").unlink()
+    assert run(one) == 0
+    assert read(output / "summary.csv")[0]["state"] == "done"
+    assert (output / "a" / "segmentation.nii.gz").exists()
+
+
+def test_what_somebody_else_left_in_the_folder_of_a_case_is_kept(one, output) -> None:
+    (output / "a").mkdir(parents=True)
+    (output / "a" / "report.json").write_text("mine")
+    assert run(one) == 7
+    assert read(output / "summary.csv")[0]["code"] == "OUTPUT_EXISTS"
+    assert (output / "a" / "report.json").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_read_and_a_name_that_is_not_utf8_fail_alone(one, output, monkeypatch) -> None:
+    root = Path(one[1])
+    (root / "locked").mkdir()
+    write_case(root / "b", sequences=(Sequence.T1,), labels=False).rename(root / os.fsdecode(b"caf\xe9"))
+    iterate = Path.iterdir
+
+    def locked(path: Path):
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterate(path)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    assert run(one) == 7
+    summary = {row["case"]: (row["state"], row["code"]) for row in read(output / "summary.csv")}
+    assert summary == {
+        "a": ("done", ""),
+        "caf\\udce9": ("failed", "PATH_ENCODING"),
+        "locked": ("failed", "UNREADABLE_FOLDER"),
+    }
 
 
 def test_references_by_suffix(run_batch, study: Path, output: Path) -> None:
@@ -160,21 +230,25 @@ def test_references_by_suffix(run_batch, study: Path, output: Path) -> None:
     assert summary["site 2/b"]["code"] == "REFERENCE_TWICE"
 
 
-def test_a_bug_in_one_case_does_not_end_the_others(run_batch, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), MemoryError()])
+def test_a_bug_in_one_case_does_not_end_the_others(
+    run_batch, monkeypatch: pytest.MonkeyPatch, capsys, error: Exception
+) -> None:
     from lckd.engine import Engine
 
     segment = Engine.segment
 
     def buggy(self: Engine, case, progress):
         if case.name == "a":
-            raise ZeroDivisionError("division by zero")
+            raise error
         return segment(self, case, progress)
 
     monkeypatch.setattr(Engine, "segment", buggy)
     status, summary, _ = run_batch()
     assert status == 7
-    assert summary["a"]["code"] == "BUG"
-    assert summary["a"]["message"] == "ZeroDivisionError: division by zero"
+    codes = {MemoryError: ("OUT_OF_MEMORY", "There is not enough memory.")}
+    wanted = codes.get(type(error), ("BUG", "ZeroDivisionError: division by zero"))
+    assert (summary["a"]["code"], summary["a"]["message"]) == wanted
     assert summary["site 2/c"]["state"] == "done"
     assert "Traceback" not in capsys.readouterr().err
 
@@ -261,6 +335,16 @@ def test_torchrun_shares_the_cases(
     told = {event["case"] for event in events if event.get("event") == "stage" and "case" in event}
     assert len(told) == 3, "the first process does every second case"
     assert [event["event"] for event in events].count("result") == 1
+
+
+def test_only_the_first_process_speaks_on_stdout(one, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [*one[:-1], "no such model", "--json"]
+    for rank, (out, err) in {"0": (1, 0), "1": (0, 1)}.items():
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert run(arguments) == 4
+        said = capsys.readouterr()
+        assert (said.out.count("MODEL_NOT_FOUND"), said.err.count("MODEL_NOT_FOUND")) == (out, err)
 
 
 def test_shares_are_disjoint_and_complete() -> None:

@@ -114,6 +114,28 @@ class TestSegment:
         assert events[-1]["report"] == json.loads((tmp_path / "report.json").read_text())
         assert events[-1]["files"]["segmentation"] == str(tmp_path / "segmentation.nii.gz")
 
+    def test_warnings_are_events_of_their_own_each_told_once(
+        self, command, case_folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from lckd.predictor import Predictor
+
+        predict = Predictor.predict
+
+        def short_of_memory(self: Predictor, *arguments):
+            self.warn("The memory is short.")
+            return predict(self, *arguments)
+
+        monkeypatch.setattr(Predictor, "predict", short_of_memory)
+        options = ("-o", tmp_path, "--model", tiny_model, "--only", "flair", "--uncertainty", "--json")
+        events = command("segment", case_folder, *options).events
+        report, files = events[-1]["report"], events[-1]["files"]
+        told = [event["message"] for event in events if event["event"] == "warning"]
+        assert told[0] == "The memory is short.", "told while the work goes on"
+        assert sorted(told) == sorted(report["warnings"])
+        assert len(told) > 1
+        assert list(files) == ["segmentation", "uncertainty", "preview", "report"]
+        assert {Path(path) for path in files.values()} == set(tmp_path.iterdir())
+
     def test_options_reach_the_engine(self, command, tiny_model: Path, tmp_path: Path, files_in) -> None:
         case = make_case()
         coarse = make_case(size=(30, 56, 48), spacing=(1.6, 1.0, 1.0))
@@ -174,6 +196,8 @@ class TestCompare:
     def test_all_subsets_against_the_reference(self, command, tiny_model: Path, tmp_path: Path) -> None:
         folder = write_case(tmp_path / "case", sequences=(Sequence.FLAIR, Sequence.T1C))
         output = tmp_path / "out"
+        output.mkdir()
+        (output / "another.subsets.csv").write_text("of another run")
         done = command("compare", folder, "-o", output, "--model", tiny_model, "--json")
         assert done.status == 0, done.out
         result = done.events[-1]
@@ -181,7 +205,8 @@ class TestCompare:
         assert {row["region"] for row in result["subsets"]} == {"ET", "TC", "WT"}
         assert all(0 < row["dice"] < 1 for row in result["subsets"])
         assert "seg.nii.gz" in result["report"]["compared_with"]
-        assert {"subsets.csv", "subsets.md", "subsets.png"} <= set(result["files"])
+        names = ["segmentation", "preview", "subsets.csv", "subsets.md", "subsets.png", "report"]
+        assert list(result["files"]) == names
         lines = (output / "subsets.csv").read_text().splitlines()
         assert lines[0] == "subset,region,volume_ml,dice,hd95_mm"
         assert len(lines) == 10

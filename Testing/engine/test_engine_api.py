@@ -1,6 +1,7 @@
 """From files to a label map in three lines, and what a result says about itself."""
 
 import json
+import shutil
 
 import nibabel
 import numpy as np
@@ -275,9 +276,40 @@ def test_a_cancelled_job_leaves_nothing_behind(engine, case_folder, tmp_path, st
     with pytest.raises(CancelledError):
         segment_job(engine, Job(find_case(case_folder), tmp_path / "out"), progress)
     assert stages[-1] == stop_in
-    if stop_in != "write":
-        assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "out" / "report.json").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_that_cannot_be_drawn_leaves_nothing_behind(engine, case_folder, tmp_path, monkeypatch):
+    def without_matplotlib(*_):
+        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+    monkeypatch.setattr("lckd.heatmap.write_heatmap", without_matplotlib)
+    with pytest.raises(ModuleNotFoundError):
+        compare_job(engine, Job(find_case(case_folder), tmp_path / "out", only=[T1C, T2]), Progress())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing_behind(engine, case_folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OutputError("NOT_WRITABLE", "The disk is full.", "Make room.")
+
+    monkeypatch.setattr("lckd.jobs.write_report", full)
+    with pytest.raises(OutputError) as refused:
+        segment_job(engine, Job(find_case(case_folder), tmp_path / "out", only=[T1C]), Progress())
+    assert "segmentation.nii.gz cannot be written in" in refused.value.message
+    assert ".writing" not in refused.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_the_case_are_never_replaced(engine, case_folder, tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(case_folder, case)
+    before = {path: path.read_bytes() for path in case.iterdir()}
+    for name in ("flair.nii.gz", "seg.nii.gz"):
+        with pytest.raises(OutputError) as refused:
+            segment_job(engine, Job(find_case(case), case / name, overwrite=True, only=[T1C]), Progress())
+        assert refused.value.code == "OUTPUT_IS_INPUT"
+    assert {path: path.read_bytes() for path in case.iterdir()} == before
 
 
 def test_clean_up_is_off_by_default_and_named_in_the_report(tiny_model, made):

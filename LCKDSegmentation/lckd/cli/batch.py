@@ -54,12 +54,12 @@ def batch(
       torchrun --nproc-per-node 4 -m lckd batch study -o results    (four GPUs, or four processes)
     """
     from ..batch import Share, batch_error, plan_batch, run_batch, write_tables
-    from ..output import check_output
+    from ..output import check_writable
 
     share = Share.of_this_process()
     console = open_console(as_json, silent=share.rank != 0)
     convention = label_convention(reference_labels)
-    check_output(output, overwrite=True)
+    check_writable(output)
     tasks = plan_batch(
         root,
         output,

@@ -50,18 +50,13 @@ def compare(
       lckd compare patient7 --reference expert.nii.gz -o comparison7
     """
     from ..jobs import compare_job
-    from ..output import report_path
-    from .words import closing, describe, describe_comparison, written_files
+    from .words import as_text, closing, describe, describe_comparison
 
     console = open_console(as_json)
     engine, progress = processing.start(console)
     convention = label_convention(reference_labels)
     job = processing.job(files, output, reference=reference, reference_convention=convention)
     comparison, full = compare_job(engine, job, progress)
-    tables = sorted(path for path in report_path(output).parent.glob("*subsets.*") if path.suffix in _TABLES)
-    written = written_files(output, *tables)
+    written, rows = job.outputs(comparison=True), [row.as_dict() for row in comparison.rows]
     words = [*describe(full.report), *describe_comparison(comparison), *closing(written, full.report)]
-    console.result(words, report=full.report, subsets=[row.as_dict() for row in comparison.rows], files=written)
-
-
-_TABLES = (".csv", ".md", ".png")
+    console.result(words, report=full.report, subsets=rows, files=as_text(written))

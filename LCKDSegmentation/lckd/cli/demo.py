@@ -17,8 +17,9 @@ from .options import PATH, Processing, SubsetType, json_option
 @click.option("--only", type=SubsetType(), help="Use only these of the sequences, as if the others were missing.")
 @click.option("--model", metavar="NAME|FOLDER", help="Another model than the embedded one.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:1|mps", help="Where to run.")
+@click.option("--overwrite", is_flag=True, help="Replace also what is not an earlier demo.")
 @json_option
-def demo(output: Path, only: Subset | None, model: str | None, device: str, as_json: bool) -> None:
+def demo(output: Path, only: Subset | None, model: str | None, device: str, overwrite: bool, as_json: bool) -> None:
     """Try everything on the sample case.
 
     It comes with the program and is a synthetic brain with a glioma whose true extent is known.
@@ -32,19 +33,20 @@ def demo(output: Path, only: Subset | None, model: str | None, device: str, as_j
     from ..comparison import compare_results
     from ..discovery import find_case
     from ..jobs import segment_job
-    from .words import closing, describe, describe_scores, written_files
+    from .words import as_text, closing, describe, describe_scores
 
     console = open_console(as_json)
     files = find_case(resources.sample_case_dir())
-    processing = Processing(only=only, model=model, device=device, overwrite=_is_earlier_demo(output, files.name))
+    overwrite = overwrite or _is_earlier_demo(output, files.name)
+    processing = Processing(only=only, model=model, device=device, overwrite=overwrite)
     engine, progress = processing.start(console)
     job = processing.job(files, output)
     result = segment_job(engine, job, progress)
     comparison = compare_results([result], job.read_reference(result.case))
-    written = written_files(output)
+    written = job.outputs()
     words = [*describe(result.report), *describe_scores(comparison.rows, "the known extent")]
     dice = {row.region.value: round(row.dice, 4) for row in comparison.rows}
-    console.result([*words, *closing(written, result.report)], report=result.report, dice=dice, files=written)
+    console.result([*words, *closing(written, result.report)], report=result.report, dice=dice, files=as_text(written))
 
 
 def _is_earlier_demo(output: Path, name: str) -> bool:

@@ -32,10 +32,10 @@ def segment(files: CaseFiles, output: Path, processing: Processing, as_json: boo
       lckd segment patient7 --only flair,t1 -o without-contrast
     """
     from ..jobs import segment_job
-    from .words import closing, describe, written_files
+    from .words import as_text, closing, describe
 
     console = open_console(as_json)
     engine, progress = processing.start(console)
-    report = segment_job(engine, processing.job(files, output), progress).report
-    written = written_files(output)
-    console.result([*describe(report), *closing(written, report)], report=report, files=written)
+    job = processing.job(files, output)
+    report, written = segment_job(engine, job, progress).report, job.outputs()
+    console.result([*describe(report), *closing(written, report)], report=report, files=as_text(written))

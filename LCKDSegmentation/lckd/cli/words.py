@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..labels import REGIONS
-from ..output import report_path, segmentation_path
 from ..sequences import Sequence, subset_title
 
 if TYPE_CHECKING:
@@ -44,16 +43,11 @@ def describe_comparison(comparison: Comparison) -> list[str]:
     return lines
 
 
-def closing(files: dict[str, str], report: dict[str, Any]) -> list[str]:
+def closing(files: Mapping[str, Path], report: dict[str, Any]) -> list[str]:
     """Where the files are, and what they must not be used for."""
     return [*(f"Written: {path}" for path in files.values()), report["disclaimer"]]
 
 
-def written_files(output: Path, *more: Path) -> dict[str, str]:
-    """The files of a result by what they are: segmentation, report, preview, … Only those that exist."""
-    segmentation = segmentation_path(output)
-    named = {"segmentation": segmentation, "report": report_path(output)}
-    if segmentation != output:
-        named["preview"] = output / "preview.png"
-    named |= {path.name: path for path in more}
-    return {name: str(path) for name, path in named.items() if path.exists()}
+def as_text(files: Mapping[str, Path]) -> dict[str, str]:
+    """Files by what they are, for JSON."""
+    return {name: str(path) for name, path in files.items()}

@@ -147,7 +147,7 @@ def write_bundle(
     if dict(card.network) != network.config.as_dict() or tuple(card.stride) != network.stride:
         raise ModelError("MODEL_METADATA", "The model's card describes another network.", "Make the card anew.")
     if folder.exists() and not overwrite:
-        raise OutputError("OUTPUT_EXISTS", f"{folder} exists already.", "Choose another folder, or allow to overwrite.")
+        raise OutputError("OUTPUT_EXISTS", f"{folder} exists already.", "Choose another folder, or remove this one.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
