@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,10 +47,11 @@ def find_case(path: Path) -> CaseFiles:
     """The case in a folder, or in a 4-D file of the Medical Segmentation Decathlon.
 
     Raises:
-        InputError: the path does not exist, holds no sequence, or holds one twice.
+        InputError: the path does not exist, cannot be read, holds no sequence, or holds one twice.
     """
-    if not path.exists():
-        raise InputError("FILE_NOT_FOUND", f"{path} does not exist.", "Check the path of the case.")
+    if not os.path.exists(path):
+        message = f"{path} does not exist, or cannot be reached."
+        raise InputError("FILE_NOT_FOUND", message, "Check the path of the case.")
     if path.is_file():
         return _msd_case(path)
     images: dict[Sequence, ImageFile] = {}
@@ -94,10 +96,11 @@ def case_paths(root: Path) -> list[Path]:
     Raises:
         InputError: there is none.
     """
-    if not root.is_dir():
-        raise InputError("FILE_NOT_FOUND", f"The folder {root} does not exist.", "Check the path.")
-    folders = [entry for entry in (root, *root.rglob("*")) if entry.is_dir()]
-    paths = [folder for folder in folders if any(sequence_of_file_name(image_stem(f)) for f in _images_in(folder))]
+    if not os.path.isdir(root):
+        message = f"The folder {root} does not exist, or cannot be reached."
+        raise InputError("FILE_NOT_FOUND", message, "Check the path.")
+    folders = [entry for entry in (root, *root.rglob("*")) if os.path.isdir(entry)]
+    paths = [folder for folder in folders if _may_be_case(folder)]
     msd = [folder for folder in folders if folder.name in ("imagesTr", "imagesTs") and folder not in paths]
     paths += [file for folder in msd for file in _images_in(folder)]
     if not paths:
@@ -105,6 +108,14 @@ def case_paths(root: Path) -> list[Path]:
             "NO_CASE", f"There is no case below {root}.", "Give a folder whose sub-folders hold one case each."
         )
     return sorted(paths)
+
+
+def _may_be_case(folder: Path) -> bool:
+    """Whether a folder has a sequence; one that cannot be read may have, and `find_case` refuses it alone."""
+    try:
+        return any(sequence_of_file_name(image_stem(file)) for file in _images_in(folder))
+    except InputError:
+        return True
 
 
 def _is_own_result(file: Path) -> bool:
@@ -128,7 +139,11 @@ def _only_one(segmentations: list[Path]) -> Path:
 
 def _images_in(folder: Path) -> list[Path]:
     """Image files, sorted; names with a dot in front are leftovers, such as macOS makes beside every file."""
-    return sorted(f for f in folder.iterdir() if f.is_file() and is_image_name(f) and not f.name.startswith("."))
+    try:
+        return sorted(f for f in folder.iterdir() if f.is_file() and is_image_name(f) and not f.name.startswith("."))
+    except OSError as error:
+        action = "Ask for permission to read it, or leave it out."
+        raise InputError("UNREADABLE_FOLDER", f"The folder {folder} cannot be read.", action) from error
 
 
 def _msd_case(path: Path) -> CaseFiles:
