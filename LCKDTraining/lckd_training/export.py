@@ -63,7 +63,8 @@ def export(
         "preprocessing": _preprocessing(),
         "training": {
             "iterations": iteration,
-            "settings": dataclasses.asdict(config),
+            # The folder of the model that it started from is nobody else's business.
+            "settings": dataclasses.asdict(config) | {"start_from": Path(config.start_from).name},
             "patients": {role: list(names) for role, names in dataclasses.asdict(split).items()},
             "versions": {name: importlib.metadata.version(name) for name in ("torch", "monai", "numpy")},
         },

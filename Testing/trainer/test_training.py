@@ -114,6 +114,8 @@ def test_a_run_starts_from_a_models_weights_if_its_network_is_the_same(
     assert state is not None
     for key, value in load_model(tmp_path / "model").network.state_dict().items():
         assert torch.equal(state["network"][key], value)
+    export(tmp_path / "run", tmp_path / "again", {})
+    assert load_model(tmp_path / "again").card.training["settings"]["start_from"] == "model"
     with pytest.raises(UsageError, match="another network"):
         train(data, SMOKE.overridden([*settings, "imputation=zero"]), tmp_path / "other")
 
