@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
+from slicer.util import VTKObservationMixin
 
 from LCKDSegmentationLib.About import CONTRIBUTORS, acknowledgement, helpText
+
+if TYPE_CHECKING:
+    from LCKDSegmentationLib.Logic import SegmentationLogic
+    from LCKDSegmentationLib.Parameters import SegmentationParameters
+    from LCKDSegmentationLib.Runs import Run, SegmentRun
+
+LIBRARIES = ("LCKDSegmentationLib", "lckd")
 
 
 class LCKDSegmentation(ScriptedLoadableModule):
@@ -27,23 +41,159 @@ class LCKDSegmentation(ScriptedLoadableModule):
             _("Segments enhancing tumor, tumor core and whole tumor from any of FLAIR, T1, T1c and T2 that exist.")
         )
         self.parent.acknowledgementText = acknowledgement()
+        slicer.app.connect("startupCompleted()", onStartupCompleted)
 
 
-class LCKDSegmentationWidget(ScriptedLoadableModuleWidget):
-    """Puts the panel into Slicer."""
+def onStartupCompleted() -> None:
+    """Offer the sample case and the terminology, once all modules are there."""
+    from LCKDSegmentationLib.SampleCase import registerSampleData
+    from LCKDSegmentationLib.Terminology import loadTerminology
+
+    registerSampleData()
+    loadTerminology(slicer.modules.terminologies.logic())
+
+
+class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Puts the panel into Slicer, and keeps it with the scene."""
+
+    def __init__(self, parent: slicer.qMRMLWidget | None = None) -> None:
+        # Before the other one, which calls setup() where it is given no parent.
+        VTKObservationMixin.__init__(self)
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self) -> None:
         """Build the panel when the module is opened for the first time."""
         from LCKDSegmentationLib.Widget import SegmentationWidget
 
         ScriptedLoadableModuleWidget.setup(self)
-        self.panel = SegmentationWidget()
+        self.logic = LCKDSegmentationLogic()
+        self.panel = SegmentationWidget(self.logic.runner)
+        self.panel.setScene(slicer.mrmlScene)
         self.layout.addWidget(self.panel)
         self.layout.addStretch(1)
+        self.panel.ui.parameterNodeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onParameterNodeChosen)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        slicer.app.connect("aboutToQuit()", self.panel.close)
+        self.showParameters()
+
+    def enter(self) -> None:
+        """The user opens this module."""
+        self.showParameters()
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """The user opens another module; what is under way goes on."""
+
+    def cleanup(self) -> None:
+        """The module goes away."""
+        self.removeObservers()
+        slicer.app.disconnect("aboutToQuit()", self.panel.close)
+        self.panel.close()
+
+    def onReload(self) -> None:
+        """Reload the files of the module and of its libraries."""
+        for name in [name for name in sys.modules if name.partition(".")[0] in LIBRARIES]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onParameterNodeChosen(self, node: slicer.vtkMRMLScriptedModuleNode | None) -> None:
+        """The user chooses another parameter set."""
+        if node is not None:
+            self.panel.setParameters(self.logic.wrap(node))
+
+    def onSceneStartClose(self, _caller: object = None, _event: str = "") -> None:
+        """The scene is about to be closed."""
+        self.panel.closeScene()
+
+    def onSceneEndClose(self, _caller: object = None, _event: str = "") -> None:
+        """The scene was closed: begin anew, if the module is open."""
+        if self.parent.isEntered:
+            self.showParameters()
+
+    def onSceneEndImport(self, _caller: object = None, _event: str = "") -> None:
+        """A scene was loaded: show the parameters saved in it."""
+        if self.parent.isEntered:
+            self.panel.setParameters(None)
+            self.showParameters()
+
+    def showParameters(self) -> None:
+        """Show the parameter set that is chosen; the first one, made if there is none, where none is."""
+        shown = self.panel.panel.parameters
+        if shown is None or shown.parameterNode.GetScene() is None:
+            parameters = self.logic.getParameterNode()
+            self.panel.setParameters(parameters)
+            self.panel.ui.parameterNodeSelector.setCurrentNode(parameters.parameterNode)
+
+
+class LCKDSegmentationLogic(ScriptedLoadableModuleLogic):
+    """For scripts: segments without any widget.
+
+    Several parameter sets may be in a scene.
+    """
+
+    def __init__(self, runner: SegmentationLogic | None = None) -> None:
+        from LCKDSegmentationLib.Logic import SegmentationLogic
+
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.isSingletonParameterNode = False
+        self.runner = runner or SegmentationLogic()
+
+    def getParameterNode(self) -> SegmentationParameters:
+        """Return the first parameter set of the scene; it is made if there is none."""
+        return self.wrap(ScriptedLoadableModuleLogic.getParameterNode(self))
+
+    @staticmethod
+    def wrap(node: slicer.vtkMRMLScriptedModuleNode) -> SegmentationParameters:
+        """Return the typed parameters that a node holds."""
+        from LCKDSegmentationLib.Parameters import SegmentationParameters
+
+        return SegmentationParameters(node)
+
+    def segment(
+        self,
+        inputs: Mapping[str, slicer.vtkMRMLScalarVolumeNode | None],
+        model: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        mirror: bool = False,
+        grid: str | None = None,
+        division: str = "tissues",
+        probabilities: bool = False,
+        uncertainty: bool = False,
+        replaced: slicer.vtkMRMLSegmentationNode | None = None,
+        waitForCompletion: bool = True,
+        onProgress: Callable[[Run], None] | None = None,
+        onFinished: Callable[[Run], None] | None = None,
+    ) -> SegmentRun:
+        """Segment the tumor from the volumes that there are. For research use only; not for clinical use.
+
+        :param inputs: a volume for any of ``flair``, ``t1``, ``t1c``, ``t2``
+        :param model: name or folder of a model; None: the embedded one
+        :param device: auto, cpu, cuda, cuda:1 or mps
+        :param threads: CPU threads; None: all
+        :param mirror: average over mirrored copies
+        :param grid: the sequence on whose voxels the segmentation lies; None: the first of T1c, FLAIR, T2, T1
+        :param division: ``tissues`` (ET, NCR/NET, ED) or ``regions`` (ET, TC, WT, one in the other)
+        :param probabilities: also make a volume with the probability of each region
+        :param uncertainty: also make a volume that says where the model is unsure
+        :param replaced: a segmentation of a former run that takes the new result; None: a new one is made
+        :param waitForCompletion: return when the result is in the scene, else at once
+        :param onProgress: is told of each step; `Run.fraction` and `Run.stage` say how far it is
+        :param onFinished: is told of the end; `Run.error` says why there is no result
+        :return: the run; ``run.segmentation`` is the segmentation, ``run.imported`` all that was made
+        :raises LckdError: the inputs are refused; when waiting also whatever the run failed with
+        """
+        from LCKDSegmentationLib.Parameters import Division, RunSettings
+
+        settings = RunSettings(model, device, threads, mirror, grid, Division(division), probabilities, uncertainty)
+        return self.runner.segment(inputs, settings, replaced, waitForCompletion, onProgress, onFinished)
 
 
 class LCKDSegmentationTest(ScriptedLoadableModuleTest):
-    """Checks of what the module shows, run by ctest and by "Reload and Test"."""
+    """Segments the sample case with the embedded model, run by ctest and by "Reload and Test"."""
 
     def setUp(self) -> None:
         """Start from an empty scene."""
@@ -51,16 +201,60 @@ class LCKDSegmentationTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Run all tests."""
-        self.setUp()
-        self.test_panelShowsTheEmbeddedModel()
+        for test in (self.test_segmentsTheSampleCase, self.test_panelShowsTheEmbeddedModel):
+            self.setUp()
+            test()
+
+    def test_segmentsTheSampleCase(self) -> None:
+        """The embedded model finds the tumor of the sample case, on the voxels of T1c; without T2 from the cache."""
+        from LCKDSegmentationLib.Requirements import Requirements
+        from LCKDSegmentationLib.SampleCase import loadSampleCase
+
+        missing = [str(one) for one in Requirements().missing()]
+        self.assertEqual(missing, [], "the packages that the worker needs are not installed")
+        logic = LCKDSegmentationLogic()
+        try:
+            volumes = loadSampleCase(slicer.mrmlScene)
+            run = logic.segment(volumes, device="cpu")
+            self.checkSegmentation(run, volumes["t1c"])
+            withoutT2 = {sequence: volume for sequence, volume in volumes.items() if sequence != "t2"}
+            again = logic.segment(withoutT2, device="cpu")
+            self.assertFalse(again.encoded, "the sequences were encoded twice")
+            self.assertEqual(again.segmentation.GetAttribute("LCKD.Subset"), "flair+t1+t1c")
+        finally:
+            logic.runner.close()
+        self.assertIsNone(logic.runner.case.path)
+
+    def checkSegmentation(self, run: SegmentRun, grid: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """The segmentation has its three segments, a plausible volume, and the geometry of its volume."""
+        node = run.segmentation
+        segmentation = node.GetSegmentation()
+        self.assertEqual([segmentation.GetNthSegmentID(index) for index in range(3)], ["ET", "NCR", "ED"])
+        table = run.imported.volumes
+        volumes = {table.GetCellText(row, 0): float(table.GetCellText(row, 2)) for row in range(5)}
+        self.assertGreater(volumes["WT"], 5.0)
+        self.assertLess(volumes["WT"], 400.0)
+        self.assertAlmostEqual(volumes["WT"], volumes["ET"] + volumes["NCR"] + volumes["ED"], places=2)
+        reference = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+        self.assertIs(reference, grid)
 
     def test_panelShowsTheEmbeddedModel(self) -> None:
-        """The embedded model is there, and the panel has its expected Dice for each of the 15 subsets."""
+        """The embedded model is there, and the panel says what to expect from the sequences that are chosen."""
+        from LCKDSegmentationLib.SampleCase import loadSampleCase
         from LCKDSegmentationLib.Widget import SegmentationWidget
 
-        panel = SegmentationWidget()
-        self.assertGreater(panel.modelSelector.count, 0, "no model came with the extension")
-        self.assertEqual(panel.diceTable.rowCount, 15)
-        self.assertRegex(panel.diceTable.item(0, 3).text(), r"^[01]\.\d\d$")
-        panel.deleteLater()
-        slicer.app.processEvents()
+        logic = LCKDSegmentationLogic()
+        panel = SegmentationWidget(logic.runner)
+        panel.setScene(slicer.mrmlScene)
+        try:
+            panel.setParameters(logic.getParameterNode())
+            volumes = loadSampleCase(slicer.mrmlScene)
+            panel.ui.detectButton.click()
+            for sequence, volume in volumes.items():
+                self.assertIs(getattr(panel.panel.parameters, sequence), volume)
+            self.assertRegex(panel.ui.expectationLabel.text, r"ET 0\.\d\d, TC 0\.\d\d, WT 0\.\d\d")
+            self.assertTrue(panel.ui.segmentButton.enabled)
+        finally:
+            panel.close()
+            panel.setParent(None)
+            panel.deleteLater()

@@ -1,110 +1,149 @@
-"""The panel of the module: what the embedded model can be expected to do, and the command that runs it."""
+"""The panel of the module: sections over one ``.ui`` file, and the parameters they show."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import ctk
 import qt
-from slicer.i18n import tr as _
+import slicer
+import vtk
 
 from .About import disclaimer
-from .ModelCard import REGIONS, ModelCard, embeddedModelCards, readModelCard
+from .BatchSection import BatchSection
+from .CompareSection import CompareSection
+from .ComparisonViews import ComparisonViews
+from .Dialogs import Dialogs
+from .Logic import SegmentationLogic
+from .ModelSection import ModelSection
+from .Panel import DialogsProtocol, Panel, RequirementsProtocol
+from .Parameters import MODULE_NAME, SEQUENCE_KEYS, SegmentationParameters, useKey
+from .Requirements import Requirements
+from .ResultSection import ResultSection
+from .Runs import CompareRun, SegmentRun
+from .SegmentSection import SegmentSection
+from .SequencesSection import SequencesSection
 
-SEGMENT_COMMANDS = """lckd segment PATIENT_FOLDER -o RESULT_FOLDER
-lckd segment --flair FLAIR.nii.gz --t1c T1C.nii.gz -o RESULT_FOLDER
-lckd compare PATIENT_FOLDER -o RESULT_FOLDER"""
+UI_FILE = Path(__file__).parents[1] / "Resources" / "UI" / "LCKDSegmentation.ui"
 
 
 class SegmentationWidget(qt.QWidget):
-    """Shows one model card and the commands.
+    """The panel.
 
-    :param metadataFiles: cards that may be chosen, by default those of the models that came with the extension
+    :param logic: does the work; by default with the worker of this session
+    :param dialogs: asks for files and confirmations
+    :param requirements: installs what is missing
     """
 
-    def __init__(self, metadataFiles: list[Path] | None = None, parent: qt.QWidget | None = None) -> None:
+    def __init__(
+        self,
+        logic: SegmentationLogic | None = None,
+        dialogs: DialogsProtocol | None = None,
+        requirements: RequirementsProtocol | None = None,
+        parent: qt.QWidget | None = None,
+    ) -> None:
         qt.QWidget.__init__(self, parent)
+        self.root = slicer.util.loadUI(str(UI_FILE))
         layout = qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.root)
+        self.ui = slicer.util.childWidgetVariables(self.root)
+        self.logic = logic or SegmentationLogic()
+        self.panel = Panel(self.ui, self.logic, dialogs or Dialogs(self), requirements or Requirements())
+        self.panel.changed = self.update_
+        self.ui.disclaimerLabel.text = f"<b>{disclaimer()}</b>"
+        self.ui.parameterNodeSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE_NAME)
+        self.sequences = SequencesSection(self.panel)
+        self.models = ModelSection(self.panel)
+        self.segment = SegmentSection(self.panel, self.models.problem, self._takeSegmentation)
+        self.result = ResultSection(self.panel)
+        self.views = ComparisonViews(self.panel)
+        self.compare = CompareSection(self.panel, self.models.problem, self._takeComparison)
+        self.batch = BatchSection(self.panel, self.models.problem)
+        self._guiTag: int | None = None
+        self._observerTag: int | None = None
+        self.update_()
 
-        self.modelSelector = qt.QComboBox()
-        self.cardLabel = wrappedLabel("")
-        self.diceTable = readOnlyTable([_("Sequences"), *REGIONS])
-        card = collapsible(_("What to expect from the sequences you have (Dice)"), layout)
-        for widget in (self.modelSelector, self.cardLabel, self.diceTable, wrappedLabel(f"<b>{disclaimer()}</b>")):
-            card.addWidget(widget)
+    def setScene(self, scene: slicer.vtkMRMLScene | None) -> None:
+        """Choose among the nodes of a scene."""
+        self.root.setMRMLScene(scene)
 
-        commands = collapsible(_("Segment from the command line"), layout)
-        commands.addWidget(commandBox(SEGMENT_COMMANDS))
+    def setParameters(self, parameters: SegmentationParameters | None) -> None:
+        """Show a parameter set, and write the user's choices into it; None: show none."""
+        before = self.panel.parameters
+        if before is not None:
+            before.disconnectGui(self._guiTag)
+            before.RemoveObserver(self._observerTag)
+        isOther = before is None or parameters is None or before.parameterNode is not parameters.parameterNode
+        self.panel.parameters = parameters
+        if isOther:
+            self.sequences.forget()
+        if parameters is not None:
+            self._guiTag = parameters.connectParametersToGui(self._widgetsByParameter())
+            self._observerTag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self.update_()
 
-        for file in embeddedModelCards() if metadataFiles is None else metadataFiles:
-            self.modelSelector.addItem(file.parents[1].name, str(file))
-        self.modelSelector.connect("currentIndexChanged(int)", lambda _index: self.showSelectedCard())
-        self.showSelectedCard()
+    def enter(self) -> None:
+        """The user opens the module: see which devices and models there are now."""
+        self.models.readModels()
+        self.models.askForDevices()
+        self.update_()
 
-    def showSelectedCard(self) -> None:
-        """Show the card of the chosen model, or say why there is none."""
-        self.diceTable.setRowCount(0)
-        if self.modelSelector.count == 0:
-            self.cardLabel.text = _("No model came with this installation.")
-            return
-        file = Path(self.modelSelector.currentData)
-        try:
-            self.showCard(readModelCard(file))
-        except (OSError, ValueError) as error:
-            self.cardLabel.text = _("The card of this model cannot be read: {reason}").format(reason=error)
+    def closeScene(self) -> None:
+        """The scene is about to be closed: stop what belongs to it and leave nothing behind."""
+        self.setParameters(None)
+        self.logic.closeCase()
+        self.segment.stop()
+        self.compare.stop()
+        self.views.forget()
+        self.result.forget()
+        self.panel.say("")
+        self.update_()
 
-    def showCard(self, card: ModelCard) -> None:
-        """Fill the text and the table, one row for each subset of sequences."""
-        title = f"<b>{card.name} {card.version}</b>"
-        data = _("Training data: {data}").format(data=card.dataSource) if card.dataSource else ""
-        self.cardLabel.text = "<br>".join(line for line in (title, card.description, data) if line)
-        rows = []
-        for subset in card.subsets:
-            dice = card.expectedDice[subset]
-            rows.append([subset, *(f"{dice[region]:.2f}" if region in dice else "–" for region in REGIONS)])
-        fillTable(self.diceTable, rows)
+    def close(self) -> None:
+        """The module or the application ends: leave no process and no file behind."""
+        self.setParameters(None)
+        self.models.close()
+        self.batch.close()
+        self.logic.close()
+        self.segment.stop()
+        self.compare.stop()
+        self.update_()
 
+    def update_(self) -> None:
+        """Bring all sections up to date."""
+        self.models.update()
+        self.sequences.update(self.models.card)
+        self.segment.update()
+        self.result.update()
+        self.compare.update()
+        self.views.update()
+        self.batch.update()
 
-def collapsible(title: str, layout: qt.QVBoxLayout) -> qt.QVBoxLayout:
-    """Append a collapsible section to a layout and return the layout inside it."""
-    section = ctk.ctkCollapsibleButton()
-    section.text = title
-    layout.addWidget(section)
-    return qt.QVBoxLayout(section)
+    def _widgetsByParameter(self) -> dict[str, qt.QWidget]:
+        ui = self.ui
+        inputs = {sequence: self.sequences.selector(sequence) for sequence in SEQUENCE_KEYS}
+        uses = {useKey(sequence): getattr(ui, useKey(sequence)) for sequence in SEQUENCE_KEYS}
+        return (
+            inputs
+            | uses
+            | {
+                "threads": ui.threadsBox,
+                "mirror": ui.mirrorBox,
+                "grid": ui.gridSelector,
+                "segmentation": ui.resultSelector,
+                "division": ui.divisionSelector,
+                "rerun": ui.rerunSelector,
+                "probabilities": ui.probabilitiesBox,
+                "uncertainty": ui.uncertaintyBox,
+                "reference": ui.referenceSelector,
+            }
+        )
 
+    def _onModified(self, _caller: object = None, _event: str = "") -> None:
+        self.update_()
 
-def wrappedLabel(text: str) -> qt.QLabel:
-    """Return a label that breaks its lines and whose text can be copied."""
-    label = qt.QLabel(text)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
-    return label
+    def _takeSegmentation(self, run: SegmentRun) -> None:
+        self.result.take(run)
 
-
-def commandBox(commands: str) -> qt.QPlainTextEdit:
-    """Return a read-only box of shell commands, one a line."""
-    box = qt.QPlainTextEdit(commands)
-    box.setReadOnly(True)
-    box.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
-    box.setFont(qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont))
-    box.setMaximumHeight(24 * (commands.count("\n") + 2))
-    return box
-
-
-def readOnlyTable(headers: list[str]) -> qt.QTableWidget:
-    """Return an empty table that cannot be edited."""
-    table = qt.QTableWidget(0, len(headers))
-    table.setHorizontalHeaderLabels(headers)
-    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-    table.verticalHeader().setVisible(False)
-    table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
-    return table
-
-
-def fillTable(table: qt.QTableWidget, rows: list[list[str]]) -> None:
-    """Replace the rows of a table."""
-    table.setRowCount(len(rows))
-    for row, cells in enumerate(rows):
-        for column, text in enumerate(cells):
-            table.setItem(row, column, qt.QTableWidgetItem(text))
+    def _takeComparison(self, run: CompareRun) -> None:
+        self.views.take(run)

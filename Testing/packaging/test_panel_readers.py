@@ -1,50 +1,11 @@
-"""What the panels of both modules read from files."""
+"""What the panel of the training module reads from files."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from LCKDSegmentationLib.ModelCard import findModelCards, readModelCard
 from LCKDTrainingLib.RunEvents import EVENTS_FILE, readRunEvents
-
-
-def write_card(folder: Path, metadata: object) -> Path:
-    file = folder / "Models" / "small" / "configs" / "metadata.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps(metadata), encoding="utf-8")
-    return file
-
-
-def test_card_is_found_and_read_with_the_fullest_subset_first(tmp_path: Path) -> None:
-    dice = {"t1c": {"ET": 0.5, "TC": 0.5, "WT": 0.25}, "flair+t1+t1c+t2": {"ET": 1, "TC": 0.75, "WT": 0.5}}
-    write_card(tmp_path, {"name": "Small", "version": "1.0", "data_source": "29 cases", "lckd": {"dice": dice}})
-    (file,) = findModelCards(tmp_path)
-    card = readModelCard(file)
-    assert (card.name, card.version, card.dataSource) == ("Small", "1.0", "29 cases")
-    assert card.subsets == ["flair+t1+t1c+t2", "t1c"]
-    assert card.expectedDice["t1c"]["WT"] == 0.25
-
-
-@pytest.mark.parametrize("metadata", [{}, {"lckd": None}, {"lckd": {"dice": [1]}}, {"lckd": {"dice": {"t1": None}}}])
-def test_card_without_figures_is_read(tmp_path: Path, metadata: dict) -> None:
-    card = readModelCard(write_card(tmp_path, metadata))
-    assert card.name == "small"
-    assert card.expectedDice == {}
-
-
-def test_region_that_was_not_measured_is_left_out(tmp_path: Path) -> None:
-    card = readModelCard(write_card(tmp_path, {"lckd": {"dice": {"t1": {"ET": None, "WT": 0.5}}}}))
-    assert card.expectedDice == {"t1": {"WT": 0.5}}
-
-
-def test_card_that_is_no_object_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON object"):
-        readModelCard(write_card(tmp_path, [1]))
-
-
-def test_folder_without_models_has_no_card(tmp_path: Path) -> None:
-    assert findModelCards(tmp_path) == []
 
 
 def write_events(folder: Path, *events: object, tail: str = "") -> None:

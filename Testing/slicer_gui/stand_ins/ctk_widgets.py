@@ -29,11 +29,20 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton, StandInWidget):
         return self.fontMetrics().height() + 8
 
     def _showOrHideContents(self, expanded: bool) -> None:
+        """What somebody else has hidden stays hidden, as in CTK."""
         for child in self.children():
             if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(expanded)
+                self._showOrHide(child, expanded)
         self.updateGeometry()
         self.contentsCollapsed.emit(not expanded)
+
+    def _showOrHide(self, child: QtWidgets.QWidget, expanded: bool) -> None:
+        """Qt marks what is shown or hidden on purpose; what this section does gets no mark."""
+        isMarked = child.testAttribute(QtCore.Qt.WA_WState_ExplicitShowHide)
+        if isMarked and child.testAttribute(QtCore.Qt.WA_WState_Hidden):
+            return
+        child.setVisible(expanded)
+        child.setAttribute(QtCore.Qt.WA_WState_ExplicitShowHide, False)
 
     def _isCollapsed(self) -> bool:
         return not self.isChecked()
@@ -46,7 +55,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton, StandInWidget):
     def childEvent(self, event: QtCore.QChildEvent) -> None:
         """A child that is added while the section is collapsed stays hidden."""
         if event.added() and isinstance(event.child(), QtWidgets.QWidget) and not self.isChecked():
-            event.child().setVisible(False)
+            self._showOrHide(event.child(), False)
         super().childEvent(event)
 
     def sizeHint(self) -> QtCore.QSize:

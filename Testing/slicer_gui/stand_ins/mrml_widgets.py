@@ -133,7 +133,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget, StandInWidget):
 
     def addNode(self, nodeType: str | None = None) -> slicer.vtkMRMLNode:
         """Add a node, as the item "Create new" does."""
-        node = self._scene.AddNewNodeByClass(nodeType or self._types[0], self._baseName)
+        kind = nodeType or self._types[0]
+        node = self._scene.CreateNodeByClass(kind)
+        node.UnRegister(None)
+        for _type, name, value in self._attributes:
+            node.SetAttribute(name, value or "")
+        node.SetName(self._scene.GenerateUniqueName(self._baseName or node.GetNodeTagName()))
+        self._scene.AddNode(node)
         self.setCurrentNode(node)
         self.nodeAddedByUser.emit(node)
         return node

@@ -7,7 +7,9 @@ read in PythonQt, is listed in ``sources.json``.
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, MethodType, ModuleType
@@ -59,6 +61,7 @@ def giveHabits() -> None:
     """Change the classes of PySide6 for the rest of the process; again is harmless."""
     if hasattr(QtCore.QObject, "className"):
         return
+    keepConstants()
     for cls in _classes():
         _propertiesBecomeAttributes(cls)
         if "__getattribute__" in vars(cls):
@@ -69,6 +72,13 @@ def giveHabits() -> None:
             cls.exec_ = cls.exec
     QtCore.QObject.name = vars(QtCore.QObject)["objectName"]
     QtCore.QObject.className = lambda self: self.metaObject().className()
+
+
+def keepConstants() -> None:
+    """PySide6 6.12 drops references to these with signals; before Python 3.12 they are counted, and run out."""
+    if sys.version_info < (3, 12):
+        for value in (True, False, None):
+            ctypes.c_ssize_t.from_address(id(value)).value += 1 << 40
 
 
 def connect(sender: QtCore.QObject, signal: str, function: Callable[..., Any]) -> bool:
@@ -197,6 +207,10 @@ def _setAttribute(instance: QtCore.QObject, name: str, value: Any) -> None:
     found = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if isinstance(found, QtCore.Property):
         found.fset(instance, value)
+        return
+    # PySide6 itself stores a signal on the object when it is first asked for.
+    if isinstance(found, QtCore.Signal):
+        _plainSetAttribute(instance, name, value)
         return
     fromCpp = cls.__module__.startswith("PySide6.") or "isStandIn" in vars(cls)
     if fromCpp and not name.startswith("_") and not hasattr(type(found), "__set__"):

@@ -1,0 +1,148 @@
+"""The case on screen as a job folder, written anew only when a volume has changed.
+
+As long as the folder stays the same, the worker keeps the encodings, and another subset costs a decode.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from .SceneExport import DEFAULT_SETTINGS, JOB_FILE, gridVolume, presentVolumes, writeJob
+from .VolumeFiles import ijkToWorld, writeJson
+
+_PREFIX = "lckd-case-"
+_REFERENCE_FILE = "reference.nrrd"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the worker is to be asked.
+
+    `inputs` are all volumes in the folder, `subset` (``flair+t1c``) those of them that are wanted, and `grid` is the
+    sequence on whose voxels the result lies, if it was named.
+    """
+
+    folder: Path
+    inputs: dict[str, slicer.vtkMRMLScalarVolumeNode]
+    subset: str
+    grid: str | None = None
+
+    @property
+    def isWhole(self) -> bool:
+        """Whether all volumes of the folder are wanted."""
+        return self.subset == "+".join(self.inputs)
+
+
+class CaseFolder:
+    """Holds one job folder in a temporary directory, which is removed by `dispose` and at the latest at exit."""
+
+    def __init__(self) -> None:
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._inputs: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
+        self._states: dict[str, tuple[Any, ...]] = {}
+        self._grid: str | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """Where the folder is; None while there is none."""
+        return Path(self._directory.name) if self._directory is not None else None
+
+    @property
+    def inputs(self) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
+        """The volumes in the folder."""
+        return dict(self._inputs)
+
+    def prepare(
+        self,
+        inputs: Mapping[str, slicer.vtkMRMLScalarVolumeNode | None],
+        settings: Mapping[str, Any],
+        reference: slicer.vtkMRMLSegmentationNode | slicer.vtkMRMLLabelMapVolumeNode | None = None,
+    ) -> Job:
+        """Make the folder say what is wanted; the volumes in it are used again where they are the same.
+
+        :param inputs: a volume for each sequence in use
+        :param settings: what differs from `SceneExport.DEFAULT_SETTINGS`
+        :param reference: a segmentation to compare with
+        :raises LckdError: the inputs are refused, or the folder cannot be written
+        """
+        volumes = presentVolumes(inputs)
+        if not self._serves(volumes, settings.get("grid")):
+            self._write(volumes, settings)
+        self._describe(settings, reference)
+        assert self.path is not None
+        return Job(self.path, self.inputs, "+".join(volumes), self._grid)
+
+    def dispose(self) -> None:
+        """Remove the folder."""
+        directory, self._directory = self._directory, None
+        self._inputs, self._states, self._grid = {}, {}, None
+        if directory is not None:
+            directory.cleanup()
+
+    def _write(self, volumes: Mapping[str, slicer.vtkMRMLScalarVolumeNode], settings: Mapping[str, Any]) -> None:
+        self.dispose()
+        directory = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+        writeJob(Path(directory.name), volumes, settings)
+        self._directory = directory
+        self._inputs = dict(volumes)
+        self._states = {sequence: _stateOf(volume) for sequence, volume in volumes.items()}
+        self._grid = settings.get("grid")
+
+    def _describe(
+        self,
+        settings: Mapping[str, Any],
+        reference: slicer.vtkMRMLSegmentationNode | slicer.vtkMRMLLabelMapVolumeNode | None,
+    ) -> None:
+        """Write ``job.json`` anew: same images on the same voxels, other wishes."""
+        from .ReferenceExport import writeReference
+
+        assert self.path is not None
+        file = self.path / JOB_FILE
+        images = json.loads(file.read_text(encoding="utf-8"))["images"]
+        job = DEFAULT_SETTINGS | dict(settings) | {"images": images, "grid": self._grid, "reference": None}
+        if reference is not None:
+            writeReference(reference, gridVolume(self._inputs, self._grid), self.path / _REFERENCE_FILE)
+            job["reference"] = _REFERENCE_FILE
+        writeJson(job, file)
+
+    def _serves(self, volumes: Mapping[str, slicer.vtkMRMLScalarVolumeNode], grid: str | None) -> bool:
+        """Whether the folder holds all these volumes as they are now, and the same voxels for the result."""
+        if self._directory is None or not self._isThere():
+            return False
+        for sequence, volume in volumes.items():
+            if self._inputs.get(sequence) is not volume or self._states[sequence] != _stateOf(volume):
+                return False
+        scenes = {volume.GetScene() for volume in self._inputs.values()}
+        if None in scenes or len(scenes) != 1:
+            return False
+        wanted, held = gridVolume(volumes, grid), gridVolume(self._inputs, self._grid)
+        return _voxelsOf(wanted) == _voxelsOf(held)
+
+    def _isThere(self) -> bool:
+        """The system may tidy up its temporary directory during a long session."""
+        path = self.path
+        return path is not None and (path / JOB_FILE).is_file()
+
+
+def _stateOf(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[Any, ...]:
+    """Changes when the voxels of a volume change or are replaced, or when it is moved."""
+    image = volume.GetImageData()
+    if image is None:
+        return (None, 0, *_voxelsOf(volume))
+    scalars = image.GetPointData().GetScalars()
+    modified = max(image.GetMTime(), scalars.GetMTime() if scalars is not None else 0)
+    return (image.GetAddressAsString(""), modified, *_voxelsOf(volume))
+
+
+def _voxelsOf(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[Any, ...]:
+    """Where the voxels of a volume lie."""
+    matrix, image = ijkToWorld(volume), volume.GetImageData()
+    elements = [matrix.GetElement(row, column) for row in range(4) for column in range(4)]
+    return (image.GetDimensions() if image is not None else None, *elements)

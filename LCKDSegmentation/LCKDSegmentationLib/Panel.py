@@ -1,0 +1,138 @@
+"""What the sections of the panel share: widgets, logic, dialogs, the parameters of now, and the line for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import qt
+
+from .Logic import SegmentationLogic
+
+if TYPE_CHECKING:
+    from lckd.errors import LckdError
+
+    from .Parameters import SegmentationParameters
+
+ICON_SIZE = 20
+
+
+class DialogsProtocol(Protocol):
+    """The questions that the panel asks in windows of their own. What the user has cancelled is None or empty."""
+
+    def folder(self, title: str) -> str:
+        """Ask for a folder."""
+
+    def file(self, title: str, filter: str) -> str:
+        """Ask for an existing file."""
+
+    def saveFile(self, title: str, filter: str) -> str:
+        """Ask where to write a file."""
+
+    def text(self, title: str, label: str) -> str:
+        """Ask for a line of text."""
+
+    def confirm(self, text: str) -> bool:
+        """Ask whether to go on."""
+
+    def openFolder(self, folder: Path) -> None:
+        """Show a folder in the system's file manager."""
+
+
+class RequirementsProtocol(Protocol):
+    """Sees to it that what the engine needs is installed in the application's Python (`Requirements`)."""
+
+    def missing(self) -> Sequence[object]:
+        """Return what is missing; nothing is imported for it."""
+
+    def ensure(self) -> None:
+        """Install what is missing, after the user's consent.
+
+        :raises LckdError: it is not there afterwards
+        """
+
+
+@dataclass
+class Panel:
+    """Shared by the sections.
+
+    Attributes:
+        ui: the widgets of the ``.ui`` by name.
+        parameters: those that are shown; None while there is no scene.
+        changed: brings the whole panel up to date.
+    """
+
+    ui: Any
+    logic: SegmentationLogic
+    dialogs: DialogsProtocol
+    requirements: RequirementsProtocol
+    parameters: SegmentationParameters | None = None
+    changed: Callable[[], None] = field(default=lambda: None)
+
+    def say(self, text: str) -> None:
+        """Show one message; an empty text takes it away."""
+        self.ui.messageLabel.text = text
+        self.ui.messageLabel.setVisible(bool(text))
+
+    def sayError(self, error: LckdError) -> None:
+        """Show what went wrong and what to do about it."""
+        self.say(f"<b>{_escaped(error.message)}</b> {_escaped(error.action)}")
+
+    def try_(self, action: Callable[[], Any]) -> bool:
+        """Do something that may be refused; show the refusal. Return whether it was done."""
+        from lckd.errors import LckdError
+
+        try:
+            action()
+        except LckdError as error:
+            self.sayError(error)
+            return False
+        return True
+
+    def ensureRequirements(self) -> bool:
+        """See to it that the engine can run; what stands in the way is shown."""
+        return self.try_(self.requirements.ensure)
+
+
+def fillTable(table: qt.QTableWidget, headers: list[str], rows: list[list[str]]) -> None:
+    """Replace the content of a table that cannot be edited."""
+    table.setColumnCount(len(headers))
+    table.setHorizontalHeaderLabels(headers)
+    table.setRowCount(len(rows))
+    for row, cells in enumerate(rows):
+        for column, text in enumerate(cells):
+            table.setItem(row, column, qt.QTableWidgetItem(text))
+
+
+def prepareTable(table: qt.QTableWidget, headers: list[str]) -> None:
+    """Make a table read-only, chosen by whole rows, as wide as the panel."""
+    fillTable(table, headers, [])
+    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+    table.verticalHeader().setVisible(False)
+    table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+    table.setTabKeyNavigation(False)
+
+
+def setEnabledWithReason(widget: qt.QWidget, problem: str, toolTip: str) -> None:
+    """Enable a widget unless there is a problem, which its tool tip then tells."""
+    widget.enabled = not problem
+    widget.toolTip = problem or toolTip
+
+
+def showWarning(icon: qt.QLabel, label: qt.QLabel, text: str) -> None:
+    """Show a warning with the warning sign of the style in use; an empty text hides both."""
+    if text:
+        sign = icon.style().standardIcon(qt.QStyle.SP_MessageBoxWarning)
+        icon.setPixmap(sign.pixmap(qt.QSize(ICON_SIZE, ICON_SIZE)))
+    label.text = f"<b>{_escaped(text)}</b>" if text else ""
+    icon.setVisible(bool(text))
+    label.setVisible(bool(text))
+
+
+def _escaped(text: str) -> str:
+    import html
+
+    return html.escape(text, quote=False)
