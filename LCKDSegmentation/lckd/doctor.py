@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,12 +17,12 @@ from . import __version__, resources
 from .errors import LckdError, ModelError
 
 #: What the engine cannot work without.
-REQUIRED = ("torch", "monai", "SimpleITK", "numpy", "scipy")
+REQUIRED = ("torch", "monai", "SimpleITK", "numpy", "scipy", "pillow")
+#: What the command line cannot work without besides.
+COMMAND_LINE = ("click", "tqdm", "matplotlib")
 #: What adds to it, and what is missing without it.
 OPTIONAL = {
-    "matplotlib": "pictures",
     "jsonschema": "the full check of a model's description",
-    "tqdm": "the progress bar",
     "pyyaml": "training",
     "nilearn": "synthetic cases (lckd data phantom)",
 }
@@ -48,12 +48,19 @@ class Check:
     action: str = ""
 
 
-def diagnose() -> list[Check]:
-    """Look at everything; never raises for what it finds."""
-    checks = [Check("lckd", "ok", __version__), _python(), *_packages()]
+def diagnose(also_required: Iterable[str] = ()) -> list[Check]:
+    """Look at everything; never raises for what it finds.
+
+    Args:
+        also_required: packages that are needed besides those of the engine.
+    """
+    checks = [Check("lckd", "ok", __version__), _python(), *_packages((*REQUIRED, *also_required))]
     if any(check.state == "FAIL" for check in checks):
         return checks
-    return [*checks, _torch(), *_devices(), _cpu(), _embedded_model(), _user_models(), _sample_case()]
+    checks.append(_torch())
+    if checks[-1].state != "FAIL":
+        checks += [*_devices(), _cpu(), _embedded_model()]
+    return [*checks, _user_models(), _sample_case()]
 
 
 def refusal(checks: list[Check]) -> LckdError | None:
@@ -71,8 +78,8 @@ def _python() -> Check:
     return Check("Python", "ok", version)
 
 
-def _packages() -> Iterator[Check]:
-    for name in REQUIRED:
+def _packages(required: Iterable[str]) -> Iterator[Check]:
+    for name in required:
         version = _version(name)
         if version is None:
             yield Check(name, "FAIL", "not installed", f"Install it: pip install {name}")
@@ -95,8 +102,11 @@ def _version(package: str) -> str | None:
 
 
 def _torch() -> Check:
-    import torch
-
+    try:
+        import torch
+    except Exception as error:  # whatever a library of the system that is missing or wrong leads to
+        detail = f"it is installed but cannot be loaded ({type(error).__name__}: {error})".splitlines()[0]
+        return Check("torch works", "FAIL", detail, "Install it again: pip install --force-reinstall torch")
     version = torch.__version__
     if BAD_TORCH.match(version):
         detail = f"{version}: its 3-D convolutions are slow and take much memory in half precision"
@@ -108,13 +118,14 @@ def _torch() -> Check:
 def _devices() -> Iterator[Check]:
     import torch
 
+    from .device import choose_device, describe_device
+
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         yield Check(f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / 1024**3:.1f} GiB")
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
-    if not torch.cuda.device_count() and not torch.backends.mps.is_available():
-        yield Check("GPU", "ok", "none found; the CPU is used")
+    yield Check("device auto", "ok", f"takes {describe_device(choose_device())}")
 
 
 def _cpu() -> Check:

@@ -1,11 +1,14 @@
 """``lckd demo``, ``lckd models`` and ``lckd doctor``, with resources of their own."""
 
+import builtins
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from phantoms import make_case, write_case, write_tiny_model
 
-from lckd import resources
+from lckd import doctor, resources
 
 
 class TestDemoModelsDoctor:
@@ -34,7 +37,10 @@ class TestDemoModelsDoctor:
     def test_demo_replaces_nobody_elses_result(self, command, case_folder: Path, tmp_path: Path) -> None:
         output = tmp_path / "out"
         assert command("segment", case_folder, "-o", output).status == 0
-        assert command("demo", "-o", output).status == 5
+        done = command("demo", "-o", output)
+        assert done.status == 5
+        assert "Add --overwrite" in done.err
+        assert command("demo", "-o", output, "--overwrite").status == 0
 
     def test_models(self, command, tiny_model: Path) -> None:
         assert "small (embedded, used where none is named)" in command("models", "list").out
@@ -57,8 +63,11 @@ class TestDemoModelsDoctor:
         done = command("doctor")
         assert done.status == 0, done.out + done.err
         assert "FAIL" not in done.out
-        for name in ("Python", "torch", "monai", "CPU", "embedded model", "your models", "sample case"):
+        packages = ("torch", "monai", "pillow", "click", "tqdm", "matplotlib")
+        for name in (*packages, "Python", "device auto", "CPU", "embedded model", "your models", "sample case"):
             assert f"{name}: " in done.out
+        if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+            assert "ok    device auto: takes cpu\n" in done.out
         facts = command("doctor", "--json").events[-1]
         assert facts["usable"]
         assert {check["state"] for check in facts["checks"]} <= {"ok", "warn"}
@@ -73,11 +82,30 @@ class TestDemoModelsDoctor:
         assert [event["event"] for event in events] == ["result", "error"]
         assert not events[0]["usable"]
 
+    @pytest.mark.parametrize("error", [ImportError("DLL load failed"), OSError("libcudart.so.12: not found\nmore")])
+    def test_doctor_when_torch_cannot_be_loaded(
+        self, command, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        load = builtins.__import__
+
+        def loading(name: str, *arguments: Any) -> Any:
+            if name == "torch":
+                raise error
+            return load(name, *arguments)
+
+        monkeypatch.setattr(builtins, "__import__", loading)
+        done = command("doctor")
+        assert done.status == 4
+        assert f"FAIL  torch works: it is installed but cannot be loaded ({type(error).__name__}: " in done.out
+        assert "Error [NOT_USABLE]" in done.err
+        assert "sample case: " in done.out, "the rest is looked at all the same"
+
+    def test_the_engine_needs_less_than_the_command_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(doctor, "COMMAND_LINE", ("no-such-package",))
+        assert doctor.refusal(doctor.diagnose()) is None
+        assert doctor.refusal(doctor.diagnose(doctor.COMMAND_LINE)) is not None
+
     def test_doctor_without_a_package_and_with_a_bad_torch(self, command, monkeypatch: pytest.MonkeyPatch) -> None:
-        import torch
-
-        from lckd import doctor
-
         monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
         assert "warn  torch works: 2.9.1" in command("doctor").out
         monkeypatch.setattr(doctor, "REQUIRED", (*doctor.REQUIRED, "no-such-package"))

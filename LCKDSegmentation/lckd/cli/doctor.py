@@ -22,9 +22,9 @@ def doctor(as_json: bool) -> None:
     Example:
       lckd doctor
     """
-    from ..doctor import diagnose, refusal
+    from ..doctor import COMMAND_LINE, diagnose, refusal
 
-    checks = diagnose()
+    checks = diagnose(COMMAND_LINE)
     words = []
     for check in checks:
         words.append(f"{check.state:<5} {check.name}: {check.detail}")
