@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .segmentation import Segmentation
 
 COLUMNS = ("subset", "region", "volume_ml", "dice", "hd95_mm")
+#: How the words for the segmentation of the full set begin; all others name a file.
+FULL_SET = "the full set"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def compare_results(results: list[Result], reference: Reference | None = None) -
 def basis_of(full: Segmentation, reference: Reference | None = None) -> Basis:
     """The reference segmentation where there is one, else the segmentation of the full set."""
     if reference is None:
-        return Basis(full.regions, f"the full set ({subset_name(full.subset)})")
+        return Basis(full.regions, f"{FULL_SET} ({subset_name(full.subset)})")
     return Basis(reference.regions, f"reference segmentation {reference.name}")
 
 

@@ -45,9 +45,7 @@ def write_heatmap(comparison: Comparison, path: Path) -> None:
     _draw_dots(dots, comparison)
     figure.colorbar(_draw_cells(cells, comparison), cax=bar, label="Dice")
     figure.text(0.06, 1 - 0.36 / height, "Dice by subset of the sequences", fontsize=13, weight="bold")
-    # A dollar sign in the name of a file is no formula.
-    basis = f"Compared with {_shortened(comparison.basis)}"
-    figure.text(0.06, 1 - 0.64 / height, basis, fontsize=9, parse_math=False)
+    figure.text(0.06, 1 - 0.64 / height, f"Compared with {_basis(comparison)}", fontsize=9)
     figure.text(0.06, 0.2 / height, DISCLAIMER, fontsize=9, color="0.35")
     with writing(path) as temporary:
         figure.savefig(temporary, format="png")
@@ -86,5 +84,8 @@ def _label_columns(axes: Axes, names: list[str]) -> None:
         side.set_visible(False)
 
 
-def _shortened(text: str, length: int = 84) -> str:
-    return text if len(text) <= length else f"{text[: length // 2]} … {text[-length // 2 + 3 :]}"
+def _basis(comparison: Comparison) -> str:
+    """What is compared with; not the name of a file, which may say who the patient is."""
+    from .comparison import FULL_SET
+
+    return comparison.basis if comparison.basis.startswith(FULL_SET) else "a reference segmentation"

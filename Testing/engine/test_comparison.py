@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 
-import matplotlib
+import matplotlib.figure
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -198,6 +199,17 @@ def test_picture(tmp_path, present):
         colors = {color for _, color in picture.convert("RGB").getcolors(1 << 20) or []}
     shown = {row.dice for row in made_comparison(present).rows}
     assert {tuple(matplotlib.colormaps[COLOR_MAP](dice, bytes=True)[:3]) for dice in shown} <= colors
+
+
+def test_the_picture_does_not_name_the_file_of_the_reference(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(matplotlib.figure.Figure, "text", lambda self, x, y, text, **_: said.append(text))
+    for basis in ("reference segmentation MUELLER^ANNA.nii.gz", "the full set (flair+t2)"):
+        write_comparison(replace(made_comparison(), basis=basis), tmp_path)
+        assert "MUELLER^ANNA" in (tmp_path / "subsets.md").read_text() or "full" in basis
+    assert not any("MUELLER" in text for text in said)
+    assert "Compared with a reference segmentation" in said
+    assert "Compared with the full set (flair+t2)" in said
 
 
 def test_picture_leaves_no_state_behind(tmp_path):
