@@ -61,6 +61,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    for mark, outside in _OUTSIDE.items():
+        ran = sum(report.when == "call" and mark in report.keywords for report in reports)
+        if ran:
+            terminalreporter.line(f"{outside.title} TESTS RUN: {ran}, with {outside.path}.", bold=True)
     for mark, tests in _not_run.items():
         outside = _OUTSIDE[mark]
         title = f"{outside.title} TESTS NOT RUN"

@@ -122,11 +122,23 @@ def test_scans_as_they_come_from_the_scanner_give_the_warning(real_data):
     assert "T1 interpolated linearly" in prepared.history[0]
 
 
-def test_without_the_data_the_summary_says_so_loudly(tmp_path):
-    environment = os.environ | {"LCKD_DATA": str(tmp_path / "absent")}
+def pytest_says(data: Path, *options: str) -> str:
+    """What pytest prints on the tests of this file that need the data."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-m", "real_mri", *options]
+    environment = os.environ | {"LCKD_DATA": str(data)}
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-m", "real_mri"]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
-    assert "REAL MRI TESTS NOT RUN: 12 tests" in done.stdout
-    assert "absent" in done.stdout
-    assert "skipped" not in done.stdout
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600).stdout
+
+
+def test_without_the_data_the_summary_says_so_loudly(tmp_path):
+    said = pytest_says(tmp_path / "absent")
+    assert "REAL MRI TESTS NOT RUN: 12 tests" in said
+    assert "absent" in said
+    assert "skipped" not in said
+    assert "TESTS RUN" not in said
+
+
+def test_the_summary_counts_the_tests_that_ran_with_the_data(tmp_path):
+    (tmp_path / "brats2021").mkdir()
+    said = pytest_says(tmp_path, "-k", "every_real_case_is_found")
+    assert f"REAL MRI TESTS RUN: 1, with {tmp_path}." in said
