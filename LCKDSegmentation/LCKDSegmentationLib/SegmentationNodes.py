@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Of 2-D fill, so that the image stays visible below.
 FILL_OPACITY = 0.4
+#: Of surfaces that enclose others.
+_SURFACE_OPACITY = {"ED": 0.3, "WT": 0.3, "TC": 0.5}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def setSegments(
     node.EndModify(modifying)
     display = node.GetDisplayNode()
     if display and display.GetVisibility3D():
-        node.CreateClosedSurfaceRepresentation()
+        _makeSurfaces(node)
 
 
 def setDisplay(node: slicer.vtkMRMLSegmentationNode) -> None:
@@ -102,12 +104,19 @@ def setOpacity(node: slicer.vtkMRMLSegmentationNode, opacity: float) -> None:
 def showSurface(node: slicer.vtkMRMLSegmentationNode, shown: bool = True) -> None:
     """Show or hide the segments as surfaces in 3-D; the surfaces are made when they are first shown."""
     display = node.GetDisplayNode()
-    if shown:
-        surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-        node.CreateClosedSurfaceRepresentation()
+    surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    if shown and not node.GetSegmentation().ContainsRepresentation(surface):
+        _makeSurfaces(node)
         display.SetPreferredDisplayRepresentationName3D(surface)
-        display.SetAllSegmentsVisibility3D(True)
     display.SetVisibility3D(shown)
+
+
+def _makeSurfaces(node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Make the surfaces; those that enclose others are translucent."""
+    node.CreateClosedSurfaceRepresentation()
+    for segmentID, opacity in _SURFACE_OPACITY.items():
+        if node.GetSegmentation().GetSegment(segmentID):
+            node.GetDisplayNode().SetSegmentOpacity3D(segmentID, opacity)
 
 
 def _addLayer(

@@ -59,6 +59,8 @@ def slice_view(
 def threed_view(application: SlicerApp, size: tuple[int, int]) -> ThreeDView:
     """A 3-D view of `size` (width, height) pixels."""
     view = application.view_manager.create_view(ViewLayoutDefinition.threed_view())
+    # As in Slicer's desktop; with samples, translucent surfaces are not drawn.
+    view.render_window().SetMultiSamples(0)
     view.render_window().SetSize(*size)
     view.render()
     return view

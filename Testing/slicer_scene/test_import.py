@@ -270,6 +270,8 @@ def test_surface_is_made_when_asked_for_and_renewed_when_replaced(run):
     showSurface(node)
     assert node.GetDisplayNode().GetVisibility3D()
     assert min(points(segment_id) for segment_id in ("ET", "NCR", "ED")) > 50
+    display = node.GetDisplayNode()
+    assert display.GetSegmentOpacity3D("ED") < 0.5 < display.GetSegmentOpacity3D("ET")
     run.bring(np.where(tumor() == 3, 1, tumor()).astype(np.uint8), replaced=node)
     assert points("ET") == 0 < points("NCR")
     showSurface(node, False)

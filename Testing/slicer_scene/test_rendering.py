@@ -93,6 +93,7 @@ def test_surface_appears_when_asked_for(shown):
     _application, segmentation, _views, space = shown
     without = picture(space).copy()
     showSurface(segmentation)
+    segmentation.GetDisplayNode().SetSegmentOpacity3D("ED", 1.0)
     space.reset_view()
     seen = picture(space).astype(float)
     changed = np.abs(seen - without).max(axis=2) > 40

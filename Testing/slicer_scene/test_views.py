@@ -50,6 +50,9 @@ def test_each_view_shows_its_panel_only(run, slices):
     assert [one.GetBackgroundVolumeID() for one in composites] == [run.inputs["flair"].GetID(), run.volume.GetID()]
     assert [one.GetLinkedControl() for one in composites] == [1, 1]
     assert [view.GetLayoutLabel() for view in views] == ["all", "T1c"]
+    showPanels(run.scene, slices[2:], [Panel(run.volume, full)])
+    assert not full.GetDisplayNode().IsDisplayableInView(slices[0].GetID())
+    assert full.GetDisplayNode().IsDisplayableInView(slices[2].GetID())
     showEverywhere(full)
     assert full.GetDisplayNode().IsDisplayableInView(slices[3].GetID())
 
