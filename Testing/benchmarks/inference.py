@@ -10,6 +10,7 @@ of a missing one is imputed, then decoded; 12 windows of 80×160×160 on a volum
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -110,11 +111,11 @@ def authors_scheme(sequences: int, windows: int, threads: int) -> dict[str, floa
     import torch
     from monai.data.utils import dense_patch_slices
 
-    from lckd.network import NetworkConfig, build_network
+    from lckd.network import PRESETS, build_network
     from lckd.sequences import SEQUENCES
 
     torch.set_num_threads(threads)
-    config = NetworkConfig("resnet_aspp", (64, 256, 512, 1024, 256), (32, 64, 128, 256), "zero")
+    config = dataclasses.replace(PRESETS["paper"], imputation="zero")
     network = build_network(config).eval()
     stride = tuple(-(-length * 2 // 3) for length in AUTHORS_WINDOW)
     places = dense_patch_slices(AUTHORS_VOLUME, AUTHORS_WINDOW, stride)
