@@ -102,7 +102,8 @@ def test_a_rerun_skips_what_is_done_and_does_what_changed(run_batch, study: Path
 
     # Repaired inputs are done; changed ones are not silently replaced.
     write_case(study / "damaged", sequences=(Sequence.T1,), labels=False)
-    (study / "twice" / "flair.nrrd").unlink()
+    for name in ("flair", "seg"):
+        (study / "twice" / f"{name}.nrrd").unlink()
     write_case(study / "site 2" / "b", make_case(7), (Sequence.FLAIR,), labels=False)
     status, third, _ = run_batch()
     assert status == 7

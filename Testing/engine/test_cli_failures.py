@@ -53,6 +53,9 @@ class TestExitStatus:
             ("segment --t1 CASE/t2.nii.gz --t2 CASE/t2.nii.gz -o OUT --model MODEL", "SAME_IMAGE"),
             ("segment CASE/one -o OUT --model MODEL --only t1", "SEQUENCE_ABSENT"),
             ("batch EMPTY -o OUT --model MODEL", "NO_CASE"),
+            (f"segment {'x' * 300} -o OUT --model MODEL", "FILE_NOT_FOUND"),
+            (f"segment --t1 {'x' * 300}.nii.gz -o OUT --model MODEL", "FILE_NOT_FOUND"),
+            (f"batch {'x' * 300} -o OUT --model MODEL", "FILE_NOT_FOUND"),
         ],
     )
     def test_3_refused_input(self, check, arguments: str, code: str) -> None:
