@@ -1,6 +1,7 @@
 """Who may import whom: Slicer starts fast, and the engine knows nothing of Slicer."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SLICER = {"slicer", "qt", "ctk", "vtk"}
+#: Modules of the engine that Slicer's application may import at file scope: they need the standard library alone.
+LIGHT = ("lckd.errors", "lckd.identify", "lckd.sequences")
 LIBS = {"LCKDSegmentationLib", "LCKDTrainingLib"}
 SLICER_FILES = sorted([*ROOT.glob("LCKD*/LCKD*.py"), *ROOT.glob("LCKD*/LCKD*Lib/**/*.py")])
 ENGINE_FILES = sorted((ROOT / "LCKDSegmentation/lckd").rglob("*.py"))
@@ -20,18 +23,19 @@ def name_of(path: Path) -> str:
 
 
 def imported(node: ast.AST) -> set[str]:
-    """Top-level packages that one import statement names; none for a relative import."""
+    """Top-level packages that one import statement names, but light modules of the engine; none if it is relative."""
     if isinstance(node, ast.Import):
         return {alias.name.split(".")[0] for alias in node.names}
-    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module and node.module not in LIGHT:
         return {node.module.split(".")[0]}
     return set()
 
 
 def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run when a module is imported: all but the bodies of functions."""
+    """The nodes that run when a module is imported: all but the bodies of functions, and what only types need."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        for_types = isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"
+        if not for_types and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             yield child
             yield from run_at_import(child)
 
@@ -46,6 +50,18 @@ def test_there_are_files_to_look_at() -> None:
 def test_slicer_files_import_nothing_heavy_at_file_scope(path: Path) -> None:
     found = set().union(*map(imported, run_at_import(ast.parse(path.read_bytes()))))
     assert found <= set(sys.stdlib_module_names) | SLICER | LIBS
+
+
+def test_light_modules_of_the_engine_load_the_standard_library_alone(
+    subprocess_environment: dict[str, str],
+) -> None:
+    code = f"import sys; before = set(sys.modules); import {', '.join(LIGHT)}; print(*(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=True
+    )
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "lckd" in loaded
+    assert loaded <= set(sys.stdlib_module_names) | {"lckd"}
 
 
 @pytest.mark.parametrize("path", ENGINE_FILES, ids=name_of)
