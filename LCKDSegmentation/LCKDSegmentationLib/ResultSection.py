@@ -20,12 +20,12 @@ class ResultSection:
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
         self._run: SegmentRun | None = None
+        self._isDividing = False
         ui = panel.ui
         prepareTable(ui.volumesTable, [_("Region"), _("Volume (mL)")])
         ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "LCKD.Model", None)
         ui.opacitySlider.connect("valueChanged(double)", self._setOpacity)
         ui.show3DBox.connect("toggled(bool)", self._show3D)
-        ui.divisionSelector.connect("currentIndexChanged(int)", self._divideAnew)
 
     @property
     def segmentation(self) -> slicer.vtkMRMLSegmentationNode | None:
@@ -43,7 +43,8 @@ class ResultSection:
         self._run = None
 
     def update(self) -> None:
-        """Show the segmentation of now."""
+        """Show the segmentation of now, divided as is chosen now."""
+        self._divideAnew()
         node, ui = self.segmentation, self._panel.ui
         display = node.GetDisplayNode() if node is not None else None
         problem = "" if display is not None else _("There is no segmentation yet.")
@@ -79,8 +80,13 @@ class ResultSection:
         if run is None or parameters is None or run.imported is None or run.segmentation is not self.segmentation:
             return
         division = parameters.division.value
-        if division != run.division and self._panel.logic.redivide(run, division):
-            self._panel.changed()
+        if division == run.division or self._isDividing:
+            return
+        # Nodes that change meanwhile bring the panel up to date, which would begin it again.
+        self._isDividing = True
+        if not self._panel.logic.redivide(run, division):
+            self._run = None
+        self._isDividing = False
 
 
 def showOverVolume(segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -125,8 +125,8 @@ def _readResult(folder: Path, report: dict[str, Any], grid: slicer.vtkMRMLScalar
             "RESULT_UNREADABLE", "The result holds labels that are not known.", "Run the segmentation again."
         )
     maps = {}
-    for path in sorted(folder.glob("segmentation-*.nrrd")):
-        name = path.name[len("segmentation-") : -len(".nrrd")]
+    for path in sorted({*folder.glob("probability_*.nrrd"), *folder.glob("uncertainty.nrrd")}):
+        name = path.stem.replace("_", "-")
         maps[name], _matrix = readVolume(path)
         checkOnGrid(maps[name], grid, name)
     return ResultFiles(report, labels, maps)

@@ -13,7 +13,7 @@ import numpy as np
 import slicer
 
 from lckd.errors import LckdError
-from LCKDSegmentationLib.WorkerClient import Request, WorkerClient
+from LCKDSegmentationLib.WorkerClient import WorkerClient
 
 
 class FakeClient:
@@ -117,10 +117,6 @@ def real_client() -> WorkerClient:
     return WorkerClient(lambda: [sys.executable, "-m", "lckd.worker", "--parent", str(os.getpid())])
 
 
-def finished(client: WorkerClient, request: Request) -> dict[str, Any]:
-    return client.waitFor(request, 120)
-
-
 def small_volume(scene: Any, name: str, size: tuple[int, int, int] = (6, 5, 4)) -> Any:
     """A volume of a few voxels, `size` in (i, j, k)."""
     volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
@@ -137,3 +133,11 @@ def read_volume(scene: Any, file: Path, name: str) -> Any:
     assert storage.ReadData(volume)
     volume.CreateDefaultDisplayNodes()
     return volume
+
+
+def make_python_slicer(folder: Path) -> Path:
+    """A program called PythonSlicer, as Slicer puts it on its PATH, that is this Python."""
+    program = folder / "PythonSlicer"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return program

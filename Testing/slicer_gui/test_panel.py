@@ -324,7 +324,7 @@ def test_settings_and_problems_of_parameters(parameters: Any, scene: Any, tmp_pa
     assert batchProblem(parameters) == "The input folder does not exist."
     parameters.batchInput = parameters.batchOutput = str(tmp_path)
     assert batchProblem(parameters) == "Choose an output folder other than the input folder."
-    with pytest.raises(ValueError, match="threads|range|1024"):
+    with pytest.raises(ValueError, match="range"):
         parameters.threads = -1
 
 

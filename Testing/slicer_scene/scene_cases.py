@@ -98,17 +98,17 @@ def write_result(
     report: dict | None = None,
     maps: dict[str, np.ndarray] | None = None,
 ) -> Path:
-    """Write ``results/<subset>`` into a folder, with the geometry of the image file `like`, and return it."""
+    """Write ``results/<subset>`` as the worker names its files, with the geometry of the image file `like`."""
     from lckd.images import ImageFile, read_image, write_image
 
     report = report or report_of()
     image = read_image(ImageFile(like))
     target = folder / "results" / report["subset"]
     target.mkdir(parents=True)
-    for ending, array in {"": labels, **{f"-{name}": array for name, array in (maps or {}).items()}}.items():
+    for name, array in {"segmentation": labels, **(maps or {})}.items():
         written = sitk.GetImageFromArray(array)
         written.CopyInformation(image)
-        write_image(written, target / f"segmentation{ending}.nrrd", ImageFile(like))
+        write_image(written, target / f"{name.replace('-', '_')}.nrrd", ImageFile(like))
     (target / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return target
 

@@ -42,7 +42,10 @@ class qSlicerModuleManager(QtCore.QObject, StandInWidget):
 
 
 class qSlicerLayoutManager(QtCore.QObject, StandInWidget):
-    """The layout of the views, as the layout node of the scene has it; the views themselves are not made."""
+    """The layout of the views, as the layout node of the scene has it; the views themselves are not made.
+
+    For each slice node there is the node that says which volumes are shown, which Slicer's slice views make.
+    """
 
     isStandIn: ClassVar[bool] = True
     layoutChanged = QtCore.Signal(int)
@@ -51,6 +54,19 @@ class qSlicerLayoutManager(QtCore.QObject, StandInWidget):
         super().__init__()
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLScene(scene)
+        scene.AddObserver(scene.NodeAddedEvent, lambda *_arguments: self._makeComposites())
+
+    def _makeComposites(self) -> None:
+        scene = self.mrmlScene()
+        slices, composites = (
+            {scene.GetNthNodeByClass(i, kind).GetLayoutName() for i in range(scene.GetNumberOfNodesByClass(kind))}
+            for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode")
+        )
+        for name in slices - composites:
+            composite = slicer.vtkMRMLSliceCompositeNode()
+            composite.SetLayoutName(name)
+            composite.SetSingletonTag(name)
+            scene.AddNode(composite)
 
     def mrmlScene(self) -> slicer.vtkMRMLScene:
         """The scene of the views."""

@@ -1,0 +1,322 @@
+"""The panel with the real worker, a tiny model and made volumes in a real scene: every button that does real work."""
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+from panel_parts import FakeDialogs, FakeRequirements, make_python_slicer, read_volume, real_client
+from phantoms import write_case, write_tiny_model
+
+from LCKDSegmentationLib.Logic import SegmentationLogic
+from LCKDSegmentationLib.Parameters import Division, Rerun, SegmentationParameters
+from LCKDSegmentationLib.WorkerClient import WorkerClient
+
+Wait = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[WorkerClient]:
+    """One worker for all tests, since it takes seconds to load torch."""
+    made = real_client()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def users_models(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LCKD_MODELS", str(tiny_model.parent))
+    make_python_slicer(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def widget(scene: Any, client: WorkerClient) -> Iterator[Any]:
+    from LCKDSegmentationLib.Widget import SegmentationWidget
+
+    made = SegmentationWidget(SegmentationLogic(client), FakeDialogs(), FakeRequirements())
+    made.setScene(scene)
+    made.setParameters(SegmentationParameters(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "LCKD")))
+    made.panel.parameters.model = "tiny"
+    yield made
+    made.closeScene()
+    made.deleteLater()
+
+
+@pytest.fixture
+def volumes(scene: Any, widget: Any, case_folder: Path) -> dict[str, Any]:
+    """FLAIR, T1c and T2 of a made case, found by *Detect*."""
+    made = {s: read_volume(scene, case_folder / f"{s}.nii.gz", f"AX {s}") for s in ("flair", "t1c", "t2")}
+    for sequence, volume in made.items():
+        widget.sequences.selector(sequence).setCurrentNode(volume)
+    return made
+
+
+@pytest.fixture
+def segment(widget: Any, wait_until: Wait) -> Callable[[], Any]:
+    """Presses Segment and returns the segmentation."""
+
+    def press() -> Any:
+        widget.ui.segmentButton.click()
+        assert widget.segment.isRunning, widget.ui.messageLabel.text
+        wait_until(lambda: not widget.segment.isRunning, 120)
+        assert widget.ui.messageLabel.text.startswith("Done."), widget.ui.messageLabel.text
+        return widget.panel.parameters.segmentation
+
+    return press
+
+
+def segment_ids(node: Any) -> list[str]:
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
+
+
+def nodes_of(scene: Any, name: str) -> list[Any]:
+    return [scene.GetNthNodeByClass(index, name) for index in range(scene.GetNumberOfNodesByClass(name))]
+
+
+def test_segment_brings_an_overlay_with_volumes(
+    widget: Any, volumes: dict[str, Any], segment: Callable[[], Any], scene: Any
+) -> None:
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    node = segment()
+    assert segment_ids(node) == ["ET", "NCR", "ED"]
+    assert widget.ui.resultSelector.currentNode() is node
+    assert widget.ui.volumesTable.rowCount == 5
+    assert float(widget.ui.volumesTable.item(2, 1).text()) > 0
+    assert "From FLAIR, T1c, T2; imputed: T1; model: tiny." in widget.ui.resultLabel.text
+    assert "Not for clinical use." in widget.ui.resultLabel.text
+    composites = nodes_of(scene, "vtkMRMLSliceCompositeNode")
+    assert composites
+    assert {composite.GetBackgroundVolumeID() for composite in composites} == {volumes["t1c"].GetID()}
+    widget.ui.opacitySlider.value = 0.75
+    assert node.GetDisplayNode().GetOpacity2DFill() == 0.75
+    widget.ui.show3DBox.checked = True
+    assert node.GetDisplayNode().GetVisibility3D()
+    assert node.GetSegmentation().ContainsRepresentation("Closed surface")
+
+
+@pytest.mark.usefixtures("volumes")
+def test_segmenting_again_replaces_or_adds_and_decodes(
+    widget: Any, segment: Callable[[], Any], scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = segment()
+    widget.ui.useT2.checked = False
+    asked = []
+    request = widget.logic.client.request
+    monkeypatch.setattr(
+        widget.logic.client, "request", lambda do, *args, **fields: (asked.append(do), request(do, *args, **fields))[1]
+    )
+    assert segment() is first
+    assert asked == ["decode"]
+    assert first.GetAttribute("LCKD.Subset") == "flair+t1c"
+    widget.panel.parameters.rerun = Rerun.ADD
+    second = segment()
+    assert second is not first
+    assert len(nodes_of(scene, "vtkMRMLSegmentationNode")) == 2
+
+
+@pytest.mark.usefixtures("volumes")
+def test_division_changes_the_segmentation_at_hand(widget: Any, segment: Callable[[], Any]) -> None:
+    node = segment()
+    widget.ui.divisionSelector.currentIndex = list(Division).index(Division.REGIONS)
+    assert segment_ids(node) == ["ET", "TC", "WT"]
+    assert widget.panel.parameters.segmentation is node
+    widget.ui.divisionSelector.currentIndex = list(Division).index(Division.TISSUES)
+    assert segment_ids(node) == ["ET", "NCR", "ED"]
+
+
+@pytest.mark.usefixtures("volumes")
+def test_probabilities_and_uncertainty_become_volumes(widget: Any, segment: Callable[[], Any], scene: Any) -> None:
+    widget.ui.probabilitiesBox.checked = True
+    widget.ui.uncertaintyBox.checked = True
+    segment()
+    maps = {node.GetAttribute("LCKD.Map") for node in nodes_of(scene, "vtkMRMLScalarVolumeNode")} - {None}
+    assert {name.replace("_", "-") for name in maps} == {
+        *("probability-ET", "probability-TC", "probability-WT"),
+        "uncertainty",
+    }
+
+
+def test_cancel_and_scene_close_in_the_middle(
+    widget: Any, volumes: dict[str, Any], wait_until: Wait, scene: Any
+) -> None:
+    before = scene.GetNumberOfNodes()
+    widget.ui.segmentButton.click()
+    wait_until(lambda: widget.logic.current is not None and widget.logic.current.stage != "", 60)
+    widget.ui.segmentButton.click()
+    wait_until(lambda: not widget.segment.isRunning, 30)
+    assert widget.ui.messageLabel.text == "The segmentation was cancelled."
+    assert scene.GetNumberOfNodes() == before
+    widget.ui.segmentButton.click()
+    folder = widget.logic.case.path
+    widget.closeScene()
+    scene.Clear()
+    assert not folder.exists()
+    assert not widget.logic.client.isRunning
+    assert volumes["t2"].GetScene() is None
+
+
+@pytest.fixture
+def compared(widget: Any, volumes: dict[str, Any], wait_until: Wait) -> Any:
+    """A comparison of two sequences: three subsets."""
+    widget.ui.useT2.checked = False
+    widget.ui.compareButton.click()
+    assert widget.ui.compareButton.text == "Cancel"
+    counts = []
+
+    def is_done() -> bool:
+        counts.append(widget.ui.compareTable.rowCount)
+        return not widget.compare.isRunning
+
+    wait_until(is_done, 240)
+    assert widget.ui.messageLabel.text.startswith("The comparison is done."), widget.ui.messageLabel.text
+    assert {3, 6} <= set(counts), "the table did not fill as results arrived"
+    return widget
+
+
+def test_comparison_fills_its_table_and_shows_rows(
+    compared: Any, scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui = compared.ui
+    assert ui.compareTable.rowCount == 9
+    cells = [ui.compareTable.item(6, column).text() for column in range(5)]
+    assert cells[0] == "FLAIR, T1c"
+    assert (cells[3], cells[4]) == ("1.000", "0.0")
+    ui.compareTable.selectRow(0)
+    (flair,) = nodes_of(scene, "vtkMRMLSegmentationNode")
+    assert flair.GetAttribute("LCKD.Subset") == "flair"
+    ui.compareTable.selectRow(3)
+    assert not flair.GetDisplayNode().GetVisibility()
+    ui.compareTable.selectRow(0)
+    assert flair.GetDisplayNode().GetVisibility()
+    assert len(nodes_of(scene, "vtkMRMLSegmentationNode")) == 2
+    assert not ui.differenceButton.enabled
+    assert "two subsets" in ui.differenceButton.toolTip
+    ui.compareTable.setRangeSelected(_range(3), True)
+    assert compared.views.selected == ["flair", "t1c"]
+    ui.differenceRegion.currentIndex = 2
+    ui.differenceButton.click()
+    difference = nodes_of(scene, "vtkMRMLSegmentationNode")[-1]
+    assert difference.GetAttribute("LCKD.Difference") == "WT flair t1c"
+    for button in (ui.twoUpButton, ui.fourUpButton):
+        button.click()
+        assert ui.messageLabel.text.startswith("The comparison is done.")
+    names = {node.GetLayoutName() for node in nodes_of(scene, "vtkMRMLSliceNode")}
+    assert {"LCKD1", "LCKD2", "LCKD3", "LCKD4"} <= names
+    assert "What costs most Dice" in ui.importanceLabel.text
+    shown = []
+    monkeypatch.setattr(compared.views, "_showChart", shown.append)
+    ui.diceChartButton.click()
+    ui.importanceChartButton.click()
+    assert [chart.GetTitle() for chart in shown] == ["Dice by subset", "What each sequence is worth"]
+    compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "table")
+    ui.exportButton.click()
+    with (tmp_path / "table.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 9
+    assert float(rows[6]["dice"]) == 1.0
+
+
+def _range(row: int) -> Any:
+    import qt
+
+    return qt.QTableWidgetSelectionRange(row, 0, row, 4)
+
+
+@pytest.mark.usefixtures("volumes")
+def test_subsets_are_chosen_by_ticking(widget: Any) -> None:
+    import qt
+
+    ui = widget.ui
+    assert ui.subsetList.count == 7
+    ui.noSubsetsButton.click()
+    assert ui.compareButton.toolTip == "Tick at least one subset."
+    ui.subsetList.item(1).setCheckState(qt.Qt.Checked)
+    assert list(widget.panel.parameters.compareSubsets) == ["t1c"]
+    assert ui.compareButton.enabled
+    ui.allSubsetsButton.click()
+    assert list(widget.panel.parameters.compareSubsets) == []
+    ui.useFlair.checked = False
+    assert [ui.subsetList.item(row).text() for row in range(3)] == ["T1c", "T2", "T1c, T2"]
+
+
+def test_devices_come_from_the_worker(widget: Any, wait_until: Wait) -> None:
+    widget.enter()
+    assert widget.ui.deviceLabel.text == "Looking for devices…"
+    wait_until(lambda: "Looking" not in widget.ui.deviceLabel.text, 60)
+    assert widget.ui.deviceSelector.findData("cpu") >= 0
+    index = widget.ui.deviceSelector.findData("cpu")
+    widget.ui.deviceSelector.activated.emit(index)
+    assert widget.panel.parameters.device == "cpu"
+    assert widget.ui.deviceLabel.text.startswith("CPU: ")
+    import sys
+
+    assert "lckd.engine" not in sys.modules or "torch" in sys.modules
+
+
+def test_models_are_added_shown_and_deleted(
+    widget: Any, wait_until: Wait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LCKD_MODELS", str(tmp_path / "models"))
+    widget.models.readModels()
+    assert "not on this computer" in widget.ui.segmentButton.toolTip or widget.ui.modelSelector.currentText.endswith(
+        "(not found)"
+    )
+    dialogs = widget.panel.dialogs
+    dialogs.answers = {"folder": str(write_tiny_model(tmp_path / "another")), "confirm": [False, True]}
+    widget.models.addFromFolder()
+    assert not widget.ui.addModelButton.enabled
+    wait_until(lambda: widget.ui.addModelButton.enabled, 120)
+    assert widget.ui.messageLabel.text == "The model was added and is chosen now."
+    assert widget.ui.modelSelector.currentText == "another"
+    widget.ui.openModelsButton.click()
+    assert dialogs.asked[-1] == "openFolder another"
+    widget.ui.deleteModelButton.click()
+    assert (tmp_path / "models" / "another").exists()
+    widget.ui.deleteModelButton.click()
+    assert not (tmp_path / "models" / "another").exists()
+    assert widget.ui.modelSelector.currentText == "small (embedded)"
+    assert not widget.ui.deleteModelButton.enabled
+    dialogs.answers = {"file": str(tmp_path / "no.zip")}
+    widget.models.addFromZip()
+    wait_until(lambda: widget.ui.addModelButton.enabled, 120)
+    assert "There is no file or folder" in widget.ui.messageLabel.text
+    dialogs.answers = {"text": ["http://example.org/model.zip", "0" * 64]}
+    widget.models.addFromAddress()
+    wait_until(lambda: widget.ui.addModelButton.enabled, 120)
+    assert "https" in widget.ui.messageLabel.text
+
+
+def test_batch_runs_the_command_and_lists_its_cases(widget: Any, wait_until: Wait, tmp_path: Path) -> None:
+    root = tmp_path / "study"
+    write_case(root / "good")
+    (write_case(root / "bad") / "t1.nii.gz").write_bytes(b"no image")
+    ui = widget.ui
+    ui.batchInputEdit.currentPath = str(root)
+    ui.batchOutputEdit.currentPath = str(tmp_path / "results")
+    ui.batchButton.click()
+    assert ui.batchButton.text == "Cancel"
+    wait_until(lambda: not widget.batch.isRunning, 240)
+    states = {ui.batchTable.item(row, 0).text(): ui.batchTable.item(row, 1).text() for row in range(2)}
+    assert states["good"] == "Done"
+    assert states["bad"].startswith("Failed: ")
+    assert ui.messageLabel.text.startswith("1 done, 0 were done before, 1 failed.")
+    assert (tmp_path / "results" / "good" / "segmentation.nii.gz").exists()
+
+
+def test_batch_is_cancelled_with_its_processes(widget: Any, wait_until: Wait, tmp_path: Path) -> None:
+    write_case(tmp_path / "study" / "one")
+    widget.panel.parameters.batchInput = str(tmp_path / "study")
+    widget.panel.parameters.batchOutput = str(tmp_path / "results")
+    widget.ui.batchButton.click()
+    process = int(widget.batch._command._process._process.processId())
+    assert Path(f"/proc/{process}").exists()
+    widget.ui.batchButton.click()
+    assert not widget.batch.isRunning
+    assert widget.ui.messageLabel.text.startswith("The batch was cancelled.")
+    assert not Path(f"/proc/{process}").exists()
+    assert widget.ui.batchButton.text == "Run batch"
