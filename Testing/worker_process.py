@@ -43,13 +43,18 @@ class WorkerProcess:
         self._asked = 0
 
     def _read_events(self) -> None:
-        for line in self.process.stdout:
-            self._new.put(json.loads(line))
+        try:
+            with self.process.stdout as lines:
+                for line in lines:
+                    self._new.put(json.loads(line))
+        except ValueError as error:
+            self.log += f"This is no event: {line!r} ({error})".encode()
         self._new.put(None)
 
     def _read_log(self) -> None:
-        for line in self.process.stderr:
-            self.log += line
+        with self.process.stderr as lines:
+            for line in lines:
+                self.log += line
 
     def send(self, do: Any, **facts: Any) -> str:
         """Send a request and return its id."""
@@ -109,8 +114,7 @@ class WorkerProcess:
     def __exit__(self, *error: object) -> None:
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            stream.close()
+        self.process.stdin.close()
 
 
 def write_job(

@@ -204,3 +204,6 @@ def test_without_a_working_torch(subprocess_environment: dict[str, str], tiny_mo
             assert worker.refusal("segment", job=str(job)) == code
             assert "torch" in worker.events[-1]["message"]
             assert worker.result("models")["models"]
+            doctor = worker.result("doctor")
+            assert not doctor["usable"]
+            assert "torch" in doctor["problem"]["message"]

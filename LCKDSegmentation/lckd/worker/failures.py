@@ -6,7 +6,7 @@ import importlib
 import sys
 import traceback
 
-from ..errors import LckdError, OutOfMemoryError
+from ..errors import LckdError, not_enough_memory
 
 _INSTALL_AGAIN = "Install the program's requirements again, then start anew."
 
@@ -31,8 +31,7 @@ def in_our_terms(error: Exception) -> LckdError:
         return error
     traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, MemoryError):
-        action = "Close other programs, or use a computer with more memory."
-        return OutOfMemoryError("OUT_OF_MEMORY", "There is not enough memory.", action)
+        return not_enough_memory()
     package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if isinstance(error, ModuleNotFoundError) and package != "lckd":
         return LckdError("PACKAGE_MISSING", f"The package {package} is not installed.", _INSTALL_AGAIN)

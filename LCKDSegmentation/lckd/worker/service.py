@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import faulthandler
 import json
 import os
 import platform
 import queue
-import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -23,7 +21,7 @@ from ..memory import resident_mb
 from . import PROTOCOL
 from .answer import Answer, Request, invalid_request
 from .channel import Channel, take_over_streams
-from .failures import import_engine, in_our_terms
+from .failures import in_our_terms
 from .job import JobFolder, inside
 from .lifetime import Lifetime
 from .session import Session
@@ -206,9 +204,6 @@ def _doctor() -> dict[str, Any]:
     """What ``lckd doctor --json`` prints, and of it the version of torch and the devices by name."""
     from ..doctor import diagnose, refusal
 
-    if "torch" not in sys.modules:
-        with contextlib.suppress(ModuleNotFoundError):
-            import_engine()
     checks = diagnose()
     problem = refusal(checks)
     by_name = {check.name: check for check in checks}
