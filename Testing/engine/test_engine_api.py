@@ -289,6 +289,15 @@ def test_a_comparison_that_cannot_be_drawn_leaves_nothing_behind(engine, case_fo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("name", "job"), [("subsets.md", compare_job), ("preview.png", segment_job)])
+def test_no_file_of_somebody_else_is_replaced(engine, case_folder, tmp_path, name, job):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(OutputError) as refused:
+        job(engine, Job(find_case(case_folder), tmp_path, only=[T1C]), Progress())
+    assert refused.value.code == "OUTPUT_EXISTS"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
+
+
 def test_a_report_that_cannot_be_written_leaves_nothing_behind(engine, case_folder, tmp_path, monkeypatch):
     def full(*_):
         raise OutputError("NOT_WRITABLE", "The disk is full.", "Make room.")
