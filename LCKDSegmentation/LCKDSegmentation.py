@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from LCKDSegmentationLib.Parameters import SegmentationParameters
     from LCKDSegmentationLib.Runs import Run, SegmentRun
 
-LIBRARIES = ("LCKDSegmentationLib", "lckd")
+LIBRARY = "LCKDSegmentationLib"
 
 
 class LCKDSegmentation(ScriptedLoadableModule):
@@ -93,15 +93,20 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.close()
 
     def onReload(self) -> None:
-        """Reload the files of the module and of its libraries."""
-        for name in [name for name in sys.modules if name.partition(".")[0] in LIBRARIES]:
+        """Reload the files of the module and of its library; the engine is reloaded with each new worker."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == LIBRARY]:
             del sys.modules[name]
         importlib.invalidate_caches()
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onParameterNodeChosen(self, node: slicer.vtkMRMLScriptedModuleNode | None) -> None:
-        """The user chooses another parameter set."""
-        if node is not None:
+        """The user chooses another parameter set, or has deleted the last one."""
+        if slicer.mrmlScene.IsClosing():
+            return
+        shown = self.panel.panel.parameters
+        if node is None:
+            self.panel.setParameters(None)
+        elif shown is None or shown.parameterNode is not node:
             self.panel.setParameters(self.logic.wrap(node))
 
     def onSceneStartClose(self, _caller: object = None, _event: str = "") -> None:

@@ -95,6 +95,7 @@ class qSlicerApplication(QtWidgets.QApplication, StandInWidget):
     """The application."""
 
     isStandIn: ClassVar[bool] = True
+    startupCompleted = QtCore.Signal()
 
     def __init__(self) -> None:
         super().__init__(["Slicer"])
