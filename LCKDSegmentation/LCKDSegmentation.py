@@ -75,7 +75,7 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        slicer.app.connect("aboutToQuit()", self.panel.close)
+        slicer.app.connect("aboutToQuit()", self.panel.cleanUp)
         self.showParameters()
 
     def enter(self) -> None:
@@ -89,8 +89,8 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """The module goes away."""
         self.removeObservers()
-        slicer.app.disconnect("aboutToQuit()", self.panel.close)
-        self.panel.close()
+        slicer.app.disconnect("aboutToQuit()", self.panel.cleanUp)
+        self.panel.cleanUp()
 
     def onReload(self) -> None:
         """Reload the files of the module and of its library; the engine is reloaded with each new worker."""
@@ -260,6 +260,6 @@ class LCKDSegmentationTest(ScriptedLoadableModuleTest):
             self.assertRegex(panel.ui.expectationLabel.text, r"ET 0\.\d\d, TC 0\.\d\d, WT 0\.\d\d")
             self.assertTrue(panel.ui.segmentButton.enabled)
         finally:
-            panel.close()
+            panel.cleanUp()
             panel.setParent(None)
             panel.deleteLater()

@@ -23,7 +23,7 @@ class ResultSection:
         self._isDividing = False
         ui = panel.ui
         prepareTable(ui.volumesTable, [_("Region"), _("Volume (mL)")])
-        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "LCKD.Model", None)
+        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "LCKD.Model")
         ui.opacitySlider.connect("valueChanged(double)", self._setOpacity)
         ui.show3DBox.connect("toggled(bool)", self._show3D)
 

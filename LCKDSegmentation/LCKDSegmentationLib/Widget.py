@@ -99,7 +99,7 @@ class SegmentationWidget(qt.QWidget):
         self.panel.say("")
         self.update_()
 
-    def close(self) -> None:
+    def cleanUp(self) -> None:
         """The module or the application ends: leave no process and no file behind."""
         self.setParameters(None)
         self.models.close()

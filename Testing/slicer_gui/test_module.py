@@ -124,8 +124,10 @@ def test_widget_follows_scene_and_parameter_sets(widget: Any, scene: Any) -> Non
     assert widget.panel.panel.parameters.parameterNode is second
     widget.panel.ui.parameterNodeSelector.setCurrentNode(first.parameterNode)
     assert widget.panel.panel.parameters.threads == 5
+    widget.panel.panel.say("of the former scene")
     widget.exit()
     scene.Clear()
+    assert widget.panel.ui.messageLabel.text == ""
     fresh = widget.panel.panel.parameters
     assert fresh.parameterNode.GetScene() is scene
     assert fresh.threads == 0
@@ -142,7 +144,7 @@ def test_reload_reads_the_library_anew(widget: Any) -> None:
     slicer.modules.LCKDSegmentationWidget = widget
     slicer.modules.lckdsegmentation.widgetRepresentation = lambda: widget.parent
     panel, closed = widget.panel, []
-    widget.panel = SimpleNamespace(close=lambda: closed.append(True))
+    widget.panel = SimpleNamespace(cleanUp=lambda: closed.append(True))
     try:
         widget.onReload()
         assert "LCKDSegmentationLib.Widget" not in sys.modules

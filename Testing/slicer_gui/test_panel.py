@@ -44,7 +44,7 @@ def widget(scene: Any, parameters: Any, client: FakeClient) -> Iterator[Segmenta
     made.setScene(scene)
     made.setParameters(parameters)
     yield made
-    made.close()
+    made.cleanUp()
     made.deleteLater()
 
 
@@ -245,7 +245,7 @@ def _paint(volume: Any) -> None:
 
 @pytest.mark.usefixtures("volumes")
 def test_closing_the_scene_or_the_module_leaves_nothing_behind(widget: SegmentationWidget, client: FakeClient) -> None:
-    for close in (widget.closeScene, widget.close):
+    for close in (widget.closeScene, widget.cleanUp):
         parameters = widget.panel.parameters
         widget.ui.segmentButton.click()
         folder = Path(client.last.fields["job"])
