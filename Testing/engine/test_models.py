@@ -70,7 +70,7 @@ def test_metadata_pass_monais_own_check(bundle):
 
 @pytest.mark.parametrize("architecture", ["unet", "resnet_aspp"])
 def test_monai_builds_the_network_and_checks_its_input_and_output(tmp_path, architecture):
-    wide = NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), "zero")
+    wide = NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), (), "zero")
     network = build_network(CONFIG if architecture == "unet" else wide)
     folder = tmp_path / architecture
     write_bundle(folder, network, a_card(network))
