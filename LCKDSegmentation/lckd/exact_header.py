@@ -56,4 +56,5 @@ def _copy_nrrd(like: Path, path: Path) -> None:
 def _nrrd_header(path: Path) -> bytes:
     """Everything before the first empty line."""
     with open(path, "rb") as file:
-        return b"".join(itertools.takewhile(lambda line: bool(line.strip()), iter(file.readline, b""))).rstrip(b"\r\n")
+        lines = list(itertools.takewhile(lambda line: bool(line.strip()), file))
+    return b"".join(lines).rstrip(b"\r\n")
