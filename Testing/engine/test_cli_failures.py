@@ -263,3 +263,17 @@ def _raise(error: Exception) -> Callable[..., None]:
         raise error
 
     return raising
+
+
+def test_what_is_said_while_itk_is_silenced_comes_through(subprocess_environment: dict[str, str]) -> None:
+    """A batch reads the next case in another thread while it tells how far it is."""
+    code = (
+        "import sys; from lckd import cli, images\n"
+        "def run(arguments):\n"
+        "    with images._quiet:\n"
+        "        print('progress', file=sys.stderr)\n"
+        "    return 0\n"
+        "cli.run = run; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "progress\n")

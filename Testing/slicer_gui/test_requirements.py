@@ -103,7 +103,7 @@ def refusal(outside: Outside) -> LckdError:
 def test_the_shipped_file_asks_for_lower_bounds_only_and_not_for_torch() -> None:
     lines = [line for line in REQUIREMENTS_FILE.read_text().splitlines() if line and not line.startswith("#")]
     requirements = [Requirement(line) for line in lines]
-    assert [requirement.name for requirement in requirements] == ["monai"]
+    assert [requirement.name for requirement in requirements] == ["monai", "click"]
     assert all(specifier.operator == ">=" for requirement in requirements for specifier in requirement.specifier)
     assert slicer.packaging.load_requirements(REQUIREMENTS_FILE) == requirements
 

@@ -25,6 +25,9 @@ _COMPLETION = "_LCKD_COMPLETE"
 
 def main() -> NoReturn:
     """The entry point of the command ``lckd``: ends the process with one of the exit statuses of `run`."""
+    if sys.stderr is not None:
+        # Readers silence file 2 while ITK speaks (`images`); what the program says itself must come through.
+        sys.stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding=sys.stderr.encoding)
     for stream in (sys.stdout, sys.stderr):
         # A path with letters that the terminal does not have must not end a run.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
