@@ -135,7 +135,7 @@ class ComparisonViews:
         panels = [Views.Panel(grid, node, _title(subset)) for node, subset in zip(nodes, subsets, strict=True)]
         sliceNodes = Views.comparisonSliceNodes(scene, count)
         Views.showPanels(scene, sliceNodes, panels)
-        Views.jumpToTumor(sliceNodes[:1], nodes[0])
+        Views.jumpToTumor(sliceNodes, nodes[0])
 
     def _segmentationOf(self, subset: str) -> slicer.vtkMRMLSegmentationNode:
         """The segmentation of a subset, brought into the scene when it is first wanted."""
