@@ -211,12 +211,11 @@ class WorkerClient:
 
     def _cancel(self, request: Request) -> None:
         identifier = request._identifier
-        if identifier in self._unsent:
-            self._unsent.remove(identifier)
+        if identifier in self._unsent or self._process is None:
+            self._unsent = [other for other in self._unsent if other != identifier]
             self._finish(identifier)
             return
-        if self._process is not None:
-            self._process.send({"id": CANCEL_IDENTIFIER, "do": "cancel", "target": identifier})
+        self._process.send({"id": CANCEL_IDENTIFIER, "do": "cancel", "target": identifier})
         if identifier == next(iter(self._requests)):
             qt.QTimer.singleShot(round(CANCEL_SECONDS * 1000), lambda: self._killIfNotStopped(request))
         else:

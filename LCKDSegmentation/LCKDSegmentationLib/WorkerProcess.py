@@ -67,7 +67,11 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the whole process tree now; ``onEnded`` follows."""
-        if self._ended or self._process.state() == qt.QProcess.NotRunning:
+        if self._ended:
+            return
+        if self._process.state() == qt.QProcess.NotRunning:
+            # Whatever Qt has failed to tell, nobody waits for a process that is not there.
+            self._onFinished()
             return
         killProcessTree(int(self._process.processId()), self._workerId)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import slicer
 from lckd.errors import CancelledError, LckdError, ModelError
 from LCKDSegmentationLib import WorkerClient as module
 from LCKDSegmentationLib.WorkerClient import RequestState, WorkerClient
-from LCKDSegmentationLib.WorkerProcess import killProcessTree, workerCommand, workerEnvironment
+from LCKDSegmentationLib.WorkerProcess import WorkerProcess, killProcessTree, workerCommand, workerEnvironment
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
 MakeClient = Callable[..., WorkerClient]
@@ -170,11 +171,25 @@ def test_a_deaf_worker_is_killed_with_its_children_and_other_requests_are_done_a
     assert client.waitFor(other, 60)["pid"] != process
 
 
-def test_cancelling_what_waits_leaves_what_runs_alone(client: WorkerClient) -> None:
-    running = client.request("segment", onEvent=lambda _event: waiting.cancel(), job="steps")
+def test_cancelling_what_waits_is_done_at_once_and_leaves_what_runs_alone(client: WorkerClient) -> None:
+    states: list[RequestState] = []
+
+    def cancelOther(_event: dict[str, Any]) -> None:
+        waiting.cancel()
+        states.append(waiting.state)
+
+    running = client.request("segment", onEvent=cancelOther, job="steps")
     waiting = client.request("segment", job="refuse")
     assert client.waitFor(running, 60)["pid"] > 0
-    assert waiting.state is RequestState.CANCELLED
+    assert set(states) == {RequestState.CANCELLED}
+
+
+def test_a_process_that_never_ran_is_not_waited_for() -> None:
+    ended: list[LckdError] = []
+    process = WorkerProcess(FAKE, deque(), lambda _event: None, ended.append)
+    process.kill()
+    process.kill()
+    assert [error.code for error in ended] == ["WORKER_ENDED"]
 
 
 def test_cancelling_before_anything_was_sent_starts_nothing(client: WorkerClient) -> None:
