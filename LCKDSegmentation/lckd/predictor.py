@@ -183,7 +183,7 @@ class Predictor:
             for flip in self.flips:
                 features, zero = {}, None
                 for sequence, volume in volumes.items():
-                    image = window.cut(volume).flip(flip).to(self.plan.device)
+                    image = _mirrored(window.cut(volume), flip).to(self.plan.device)
                     with computing_on(self.plan.device, self.half):
                         encodings = self.network.encode({sequence: image})
                     if self.plan.offload:
@@ -199,7 +199,7 @@ class Predictor:
             encodings = Encodings(chosen, encodings.zero).to(plan.device)
         with computing_on(plan.device, self.half):
             logits = self.network.decode(encodings, subset)
-            return logits.float().sigmoid_().flip(flip)[0].cpu()
+            return _mirrored(logits.float().sigmoid_(), flip)[0].cpu()
 
     def _with_enough_memory(self, run: Callable[[], T]) -> T:
         while True:
@@ -224,6 +224,11 @@ class Predictor:
         else:
             self.plan = Plan(torch.device("cpu"), self.network.config.window_voxels)
         self.warn(f"Memory ran out on {describe_device(plan.device)}; going on with {self.plan}.")
+
+
+def _mirrored(volume: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The volume mirrored along some axes; torch copies it even where there are none."""
+    return volume.flip(axes) if axes else volume
 
 
 def _room_for_features(plan: Plan) -> float:
