@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from ..errors import CancelledError, OutputError, UsageError, not_enough_memory
+from ..memory import keep_freed_memory
 from . import startup as startup  # notes when the program started
 from .commands import lckd
 from .console import console_of, fail
@@ -25,6 +26,7 @@ _COMPLETION = "_LCKD_COMPLETE"
 
 def main() -> NoReturn:
     """The entry point of the command ``lckd``: ends the process with one of the exit statuses of `run`."""
+    keep_freed_memory()
     if sys.stderr is not None:
         # Readers silence file 2 while ITK speaks (`images`); what the program says itself must come through.
         sys.stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding=sys.stderr.encoding)

@@ -59,7 +59,7 @@ class DecoderLevel(nn.Module):
         """`coarser` (B, C', D/2, …) and the sequences' features (B, C_l, D, …) to (B, C, D, …)."""
         skip = self.skip(skips, zero)
         x = functional.interpolate(self.reduce(coarser), scale_factor=2, mode="nearest")
-        x = skip + x[..., : skip.shape[2], : skip.shape[3], : skip.shape[4]]
+        x = skip.add_(x[..., : skip.shape[2], : skip.shape[3], : skip.shape[4]])
         return self.convs(functional.leaky_relu(self.norm(x), NEGATIVE_SLOPE, inplace=True))
 
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import CancelledError, LckdError
-from ..memory import resident_mb
+from ..memory import keep_freed_memory, resident_mb
 from . import PROTOCOL
 from .answer import Answer, Request, invalid_request
 from .channel import Channel, take_over_streams
@@ -37,6 +37,7 @@ def main() -> NoReturn:
     parent = parser.parse_args().parent
     lifetime = Lifetime()
     lifetime.begin(parent)
+    keep_freed_memory()
     requests, events = take_over_streams()
     faulthandler.enable()
     Service(Channel(events, lambda: lifetime.end(0)), lifetime).run(requests)
