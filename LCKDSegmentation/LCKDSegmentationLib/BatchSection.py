@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 from .EngineCommand import EngineCommand
-from .Panel import Panel, fillTable, prepareTable, setEnabledWithReason
+from .Panel import Panel, fillTable, prepareTable
 from .Parameters import RunSettings, batchProblem, settingsOf
 from .ProgressDisplay import ProgressDisplay, stageWords
+from .RunButton import ButtonWords, RunButton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,21 +31,26 @@ class BatchSection:
         self._panel = panel
         self._modelProblem = modelProblem
         self._runCommand = runCommand
-        self._command: EngineCommand | None = None
         #: State of each case in words, by name.
         self.cases: dict[str, str] = {}
         #: The case that is being worked on; empty before the first and after the last.
         self._case = ""
+        words = ButtonWords(
+            _("Run batch"),
+            _("Segment all cases. Those that are done already are skipped."),
+            _("Stop the batch. Cases that are done stay done."),
+            _("The batch is being stopped."),
+        )
         self._progress = ProgressDisplay(panel.ui.batchProgress, panel.ui.batchStatus)
+        self._button = RunButton(panel, panel.ui.batchButton, self._progress, words, self.problem, self._start)
         prepareTable(panel.ui.batchTable, self._headers())
-        panel.ui.batchButton.connect("clicked(bool)", self.runOrCancel)
         panel.ui.batchInputEdit.connect("currentPathChanged(QString)", lambda path: self._choose("batchInput", path))
         panel.ui.batchOutputEdit.connect("currentPathChanged(QString)", lambda path: self._choose("batchOutput", path))
 
     @property
     def isRunning(self) -> bool:
         """Whether a batch is under way."""
-        return self._command is not None
+        return self._button.isRunning
 
     def problem(self) -> str:
         """Return why a batch cannot be run now; empty if it can."""
@@ -53,31 +59,14 @@ class BatchSection:
         return batchProblem(self._panel.parameters) or self._modelProblem()
 
     def update(self) -> None:
-        """Show what the button does now, or why it does nothing."""
+        """Show the folders, and what the button does now or why it does nothing."""
         self._showFolders()
-        button = self._panel.ui.batchButton
-        if self.isRunning:
-            button.text = _("Cancel")
-            setEnabledWithReason(button, "", _("Stop the batch. Cases that are done stay done."))
-        else:
-            button.text = _("Run batch")
-            setEnabledWithReason(
-                button, self.problem(), _("Segment all cases. Those that are done already are skipped.")
-            )
-
-    def runOrCancel(self) -> None:
-        """Do what the button says."""
-        if self._command is not None:
-            self._command.cancel()
-        elif self._panel.ensureRequirements() and not self.problem():
-            self._panel.say("")
-            self._panel.try_(self._start)
-            self._panel.changed()
+        self._button.update()
 
     def close(self) -> None:
         """End what is under way."""
-        if self._command is not None:
-            self._command.cancel()
+        if self._button.run is not None:
+            self._button.run.cancel()
 
     def _choose(self, name: str, path: str) -> None:
         if self._panel.parameters is not None:
@@ -95,9 +84,9 @@ class BatchSection:
         parameters = self._panel.parameters
         arguments = ["batch", parameters.batchInput, "-o", parameters.batchOutput]
         command = self._runCommand([*arguments, *optionsOf(settingsOf(parameters))], self._take, self._finish)
-        self.cases, self._case, self._command = {}, "", command
+        self.cases, self._case = {}, ""
         self._showCases()
-        self._progress.start()
+        self._button.begin(command)
         command.start()
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -135,8 +124,7 @@ class BatchSection:
     def _finish(self, error: LckdError | None) -> None:
         from lckd.errors import CancelledError
 
-        self._command = None
-        self._progress.stop()
+        self._button.end()
         self._leave(self._case, _("Not finished"))
         self._showCases()
         if isinstance(error, CancelledError):

@@ -9,9 +9,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .Panel import Panel, fillTable, prepareTable, setEnabledWithReason
+from .Panel import Panel, fillTable, prepareTable
 from .Parameters import compareProblem, possibleSubsets, settingsOf, subsetsToCompare, usedVolumes
 from .ProgressDisplay import ProgressDisplay
+from .RunButton import ButtonWords, RunButton
 from .Runs import CompareRun, Run
 
 if TYPE_CHECKING:
@@ -29,27 +30,32 @@ class CompareSection:
         self._panel = panel
         self._modelProblem = modelProblem
         self._onCompared = onCompared
-        self._run: CompareRun | None = None
         self._shownSubsets: list[str] = []
-        self._progress = ProgressDisplay(panel.ui.compareProgress, panel.ui.compareStatus)
+        words = ButtonWords(
+            _("Compare"),
+            _("Segment from each ticked subset and compare the results."),
+            _("Stop the comparison; what is in the table stays there."),
+            _("The comparison is being stopped."),
+        )
+        progress = ProgressDisplay(panel.ui.compareProgress, panel.ui.compareStatus)
+        self._button = RunButton(panel, panel.ui.compareButton, progress, words, self.problem, self._start)
         ui = panel.ui
         prepareTable(ui.compareTable, compareHeaders())
         ui.compareTable.setSelectionMode(qt.QAbstractItemView.ExtendedSelection)
         ui.subsetList.connect("itemChanged(QListWidgetItem*)", self._storeSubsets)
         ui.allSubsetsButton.connect("clicked(bool)", lambda: self._tickAll(True))
         ui.noSubsetsButton.connect("clicked(bool)", lambda: self._tickAll(False))
-        ui.compareButton.connect("clicked(bool)", self.compareOrCancel)
 
     @property
     def isRunning(self) -> bool:
         """Whether a comparison is under way."""
-        return self._run is not None
+        return self._button.isRunning
 
     def problem(self) -> str:
         """Return why one cannot compare now; empty if one can."""
         if self._panel.parameters is None:
             return _("There is no scene.")
-        if self._panel.logic.current is not None and not self.isRunning:
+        if self._panel.logic.current is not None:
             return _("Wait for the end of the segmentation, or cancel it.")
         if not self._ticked() and possibleSubsets(self._panel.parameters):
             return _("Tick at least one subset.")
@@ -58,34 +64,16 @@ class CompareSection:
     def update(self) -> None:
         """Show the subsets that are possible now, and what the button does."""
         self._showSubsets()
-        button = self._panel.ui.compareButton
-        if self.isRunning:
-            button.text = _("Cancel")
-            setEnabledWithReason(button, "", _("Stop the comparison; what is in the table stays there."))
-        else:
-            button.text = _("Compare")
-            setEnabledWithReason(button, self.problem(), _("Segment from each ticked subset and compare the results."))
-
-    def compareOrCancel(self) -> None:
-        """Do what the button says."""
-        if self._run is not None:
-            self._panel.ui.compareButton.enabled = False
-            self._panel.ui.compareButton.toolTip = _("The comparison is being stopped.")
-            self._run.cancel()
-        elif self._panel.ensureRequirements() and not self.problem():
-            self._panel.say("")
-            self._panel.try_(self._start)
-            self._panel.changed()
+        self._button.update()
 
     def stop(self) -> None:
         """Show nothing under way and no rows; for the end of the scene, where the logic has ended the run."""
-        self._run = None
-        self._progress.stop()
+        self._button.end()
         fillTable(self._panel.ui.compareTable, compareHeaders(), [])
 
     def _start(self) -> None:
         parameters = self._panel.parameters
-        self._run = self._panel.logic.compare(
+        run = self._panel.logic.compare(
             usedVolumes(parameters),
             subsetsToCompare(parameters),
             parameters.reference,
@@ -94,21 +82,20 @@ class CompareSection:
             onProgress=self._showProgress,
             onFinished=self._finish,
         )
-        self._progress.start()
-        self._showRows(self._run)
+        self._button.begin(run)
+        self._showRows(run)
 
     def _showProgress(self, run: Run) -> None:
-        if run is not self._run:
+        if run is not self._button.run:
             return
-        self._progress.show(run.fraction, run.stage)
+        self._button.progress.show(run.fraction, run.stage)
         if len(run.outcome.rows) != self._panel.ui.compareTable.rowCount:
             self._showRows(run)
 
     def _finish(self, run: Run) -> None:
-        if run is not self._run:
+        if run is not self._button.run:
             return
-        self._run = None
-        self._progress.stop()
+        self._button.end()
         if run.isCancelled:
             self._panel.say(_("The comparison was cancelled."))
         elif run.error is not None:

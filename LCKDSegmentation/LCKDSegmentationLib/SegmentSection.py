@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from slicer.i18n import tr as _
 
-from .Panel import Panel, setEnabledWithReason
+from .Panel import Panel
 from .Parameters import Rerun, inputsProblem, settingsOf, usedVolumes
-from .ProgressDisplay import ProgressDisplay
+from .ProgressDisplay import ProgressDisplay, timeWords
+from .RunButton import ButtonWords, RunButton
 from .Runs import Run, SegmentRun
 
 
@@ -25,56 +26,41 @@ class SegmentSection:
         self._panel = panel
         self._modelProblem = modelProblem
         self._onSegmented = onSegmented
-        self._run: SegmentRun | None = None
-        self._progress = ProgressDisplay(panel.ui.segmentProgress, panel.ui.segmentStatus)
-        panel.ui.segmentButton.connect("clicked(bool)", self.segmentOrCancel)
+        words = ButtonWords(
+            _("Segment"),
+            _("Segment the tumor from the sequences in use. For research use only."),
+            _("Stop the segmentation. Nothing is added to the scene."),
+            _("The segmentation is being stopped."),
+        )
+        progress = ProgressDisplay(panel.ui.segmentProgress, panel.ui.segmentStatus)
+        self._button = RunButton(panel, panel.ui.segmentButton, progress, words, self.problem, self._start)
         panel.say("")
 
     @property
     def isRunning(self) -> bool:
         """Whether a segmentation is under way."""
-        return self._run is not None
+        return self._button.isRunning
 
     def problem(self) -> str:
         """Return why one cannot segment now; empty if one can."""
         if self._panel.parameters is None:
             return _("There is no scene.")
-        if self._panel.logic.current is not None and not self.isRunning:
+        if self._panel.logic.current is not None:
             return _("Wait for the end of the comparison, or cancel it.")
         return inputsProblem(self._panel.parameters) or self._modelProblem()
 
     def update(self) -> None:
         """Show what the button does now, or why it does nothing."""
-        button = self._panel.ui.segmentButton
-        if self.isRunning:
-            button.text = _("Cancel")
-            setEnabledWithReason(button, "", _("Stop the segmentation. Nothing is added to the scene."))
-        else:
-            button.text = _("Segment")
-            setEnabledWithReason(
-                button, self.problem(), _("Segment the tumor from the sequences in use. For research use only.")
-            )
-
-    def segmentOrCancel(self) -> None:
-        """Do what the button says."""
-        if self._run is not None:
-            self._panel.ui.segmentButton.enabled = False
-            self._panel.ui.segmentButton.toolTip = _("The segmentation is being stopped.")
-            self._run.cancel()
-        elif self._panel.ensureRequirements() and not self.problem():
-            self._panel.say("")
-            self._panel.try_(self._start)
-            self._panel.changed()
+        self._button.update()
 
     def stop(self) -> None:
         """Show nothing under way; for the end of the scene, where the logic has ended the run."""
-        self._run = None
-        self._progress.stop()
+        self._button.end()
 
     def _start(self) -> None:
         parameters = self._panel.parameters
         replaced = parameters.segmentation if parameters.rerun == Rerun.REPLACE else None
-        self._run = self._panel.logic.segment(
+        run = self._panel.logic.segment(
             usedVolumes(parameters),
             settingsOf(parameters),
             replaced=replaced,
@@ -82,16 +68,16 @@ class SegmentSection:
             onProgress=self._showProgress,
             onFinished=self._finish,
         )
-        self._progress.start()
+        self._button.begin(run)
 
     def _showProgress(self, run: Run) -> None:
-        self._progress.show(run.fraction, run.stage)
+        if run is self._button.run:
+            self._button.progress.show(run.fraction, run.stage)
 
     def _finish(self, run: Run) -> None:
-        if run is not self._run:
+        if run is not self._button.run:
             return
-        self._run = None
-        self._progress.stop()
+        self._button.end()
         if run.isCancelled:
             self._panel.say(_("The segmentation was cancelled."))
         elif run.error is not None:
@@ -102,8 +88,6 @@ class SegmentSection:
         self._panel.changed()
 
     def _words(self, run: SegmentRun) -> str:
-        from .ProgressDisplay import timeWords
-
         found = _("No tumor was found.") if run.imported is not None and run.imported.isEmpty else _("Done.")
         took = _("It took {time}.").format(time=timeWords(run.elapsedSeconds))
         return " ".join([found, took, *run.warnings])

@@ -81,14 +81,7 @@ class Case:
         Raises:
             InputError: a wanted sequence is not there, or a file is refused.
         """
-        wanted = subset_of(found.images) if only is None else subset_of(only)
-        absent = [sequence for sequence in wanted if sequence not in found.images]
-        if absent:
-            raise InputError(
-                "SEQUENCE_ABSENT",
-                f"The case has no {subset_title(absent)} image.",
-                f"Choose among {subset_title(found.images)}.",
-            )
+        wanted = found.choose(found.images if only is None else only)
         files = {sequence: found.images[sequence] for sequence in wanted}
         _check_distinct(files)
         return Case.from_images(read_images(files), grid, found.name, files, found.labels, found.convention)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
 from .images import ImageFile, image_stem, is_image_name
 from .labels import LabelConvention
-from .sequences import SEQUENCES, Sequence, sequence_of_file_name
+from .sequences import SEQUENCES, Sequence, Subset, sequence_of_file_name, subset_of, subset_title
 
 #: UCSF-PDGM also has masks of brain and parenchyma, which are no reference.
 _SEGMENTATION = re.compile(r"(^|(?<!brain)(?<!parenchyma)[^a-z])(seg|segm|segmentation|labels?)$")
@@ -41,6 +41,22 @@ class CaseFiles:
     images: Mapping[Sequence, ImageFile]
     labels: Path | None = None
     convention: LabelConvention | None = None
+
+    def choose(self, wanted: Iterable[Sequence]) -> Subset:
+        """The wanted sequences in their order.
+
+        Raises:
+            InputError: the case does not have one of them.
+        """
+        subset = subset_of(wanted)
+        absent = [sequence for sequence in subset if sequence not in self.images]
+        if absent:
+            raise InputError(
+                "SEQUENCE_ABSENT",
+                f"The case has no {subset_title(absent)} image.",
+                f"Choose among {subset_title(self.images)}.",
+            )
+        return subset
 
 
 def find_case(path: Path) -> CaseFiles:

@@ -325,7 +325,7 @@ def test_batch_is_cancelled_with_its_processes(widget: Any, wait_until: Wait, tm
     widget.panel.parameters.batchInput = str(tmp_path / "study")
     widget.panel.parameters.batchOutput = str(tmp_path / "results")
     widget.ui.batchButton.click()
-    process = int(widget.batch._command._process._process.processId())
+    process = int(widget.batch._button.run._process._process.processId())
     assert Path(f"/proc/{process}").exists()
     widget.ui.batchButton.click()
     assert not widget.batch.isRunning

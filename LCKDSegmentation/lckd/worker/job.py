@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..sequences import Sequence, Subset, parse_subset, subset_of, subset_title
+from ..sequences import Sequence, Subset, parse_subset, subset_of
 
 if TYPE_CHECKING:
     from ..discovery import CaseFiles
@@ -123,15 +123,7 @@ class JobFolder:
             UsageError: it names something else than sequences.
             InputError: it names a sequence that the job does not have.
         """
-        subset = parse_subset(name)
-        absent = [sequence for sequence in subset if sequence not in self.images]
-        if absent:
-            raise InputError(
-                "SEQUENCE_ABSENT",
-                f"The case has no {subset_title(absent)} image.",
-                f"Choose among {subset_title(self.images)}.",
-            )
-        return subset
+        return self.files.choose(parse_subset(name))
 
     def _check(self) -> None:
         if self.threads is not None and self.threads < 1:
