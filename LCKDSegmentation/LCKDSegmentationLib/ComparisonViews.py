@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import csv
-import io
-import os
-from collections.abc import Callable
+import functools
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
+from .ChartViews import saveChart, showChart
 from .CompareSection import gridOf
 from .Panel import Panel, setEnabledWithReason
 from .Runs import CompareRun
+from .VolumeFiles import writing
 
 REGIONS = ("ET", "TC", "WT")
 
 
 class ComparisonViews:
-    """Shows the rows that are selected in the table of a comparison.
+    """Shows the rows that are selected in the table of a comparison."""
 
-    :param showChart: shows a chart node in the layout
-    """
-
-    def __init__(self, panel: Panel, showChart: Callable[[slicer.vtkMRMLPlotChartNode], None] | None = None) -> None:
+    def __init__(self, panel: Panel) -> None:
         self._panel = panel
-        self._showChart = showChart or showChartInLayout
         self._run: CompareRun | None = None
         self._shown: dict[str, slicer.vtkMRMLSegmentationNode] = {}
         ui = panel.ui
@@ -74,7 +70,7 @@ class ComparisonViews:
         setEnabledWithReason(ui.fourUpButton, several, _("Show the first four selected rows in linked slice views."))
         setEnabledWithReason(ui.diceChartButton, done, _("Show the Dice of each subset as a chart."))
         setEnabledWithReason(ui.importanceChartButton, noChart, _("Show what each sequence is worth as a chart."))
-        setEnabledWithReason(ui.exportButton, some, _("Save the table as a file."))
+        setEnabledWithReason(ui.exportButton, some, _("Save the table (CSV) or the chart of the Dice (PNG) as a file."))
         ui.importanceLabel.text = self._importanceWords() if nodes is not None else ""
         ui.importanceLabel.setVisible(nodes is not None)
 
@@ -108,14 +104,22 @@ class ComparisonViews:
         self._panel.try_(lambda: self._showSideBySide(self.selected[:count], count))
 
     def export(self) -> None:
-        """Save the table as CSV, with the columns of ``lckd compare``."""
-        if self._run is None:
+        """Save the table as CSV, with the columns of ``lckd compare``, or the chart of the Dice as PNG."""
+        run = self._run
+        if run is None:
             return
-        path = self._panel.dialogs.saveFile(_("Save the table"), _("Tables (*.csv)"))
-        if path:
-            target = Path(path).with_suffix(".csv")
-            if self._panel.try_(lambda: writeRows(self._run, target)):
-                self._panel.say(_("Written: {path}").format(path=target))
+        table, chart = _("Table (*.csv)"), _("Chart of the Dice (*.png)")
+        filters = [table, *([chart] if run.outcome.nodes is not None else [])]
+        target = Path(self._panel.dialogs.saveFile(_("Save the comparison"), ";;".join(filters)))
+        if not target.name:
+            return
+        if target.suffix.lower() == ".png" and run.outcome.nodes is not None:
+            action = functools.partial(saveChart, run.outcome.nodes.dice.chart, target)
+        else:
+            target = target.with_suffix(".csv")
+            action = functools.partial(writeRows, run, target)
+        if self._panel.try_(action):
+            self._panel.say(_("Written: {path}").format(path=target))
 
     def _showAlone(self, subset: str) -> None:
         node = self._segmentationOf(subset)
@@ -165,7 +169,7 @@ class ComparisonViews:
         nodes = self._run.outcome.nodes if self._run is not None else None
         chart = getattr(nodes, which) if nodes is not None else None
         if chart is not None:
-            self._showChart(chart.chart)
+            showChart(chart.chart)
 
     def _importanceWords(self) -> str:
         """For each region the sequence whose loss costs most."""
@@ -188,29 +192,12 @@ def writeRows(run: CompareRun, path: Path) -> None:
 
     :raises OutputError: it cannot be written
     """
-    from lckd.errors import OutputError
-
     from .ComparisonNodes import COLUMNS
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([getattr(row, column) for column in COLUMNS] for row in run.outcome.rows)
-    temporary = path.with_name(f".writing-{path.name}")
-    try:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            "NOT_WRITABLE",
-            _("{name} cannot be written.").format(name=path.name),
-            _("Choose another folder, or check that the disk is not full."),
-        ) from error
-
-
-def showChartInLayout(chart: slicer.vtkMRMLPlotChartNode) -> None:
-    """Show a chart as the application's own module Plots does."""
-    slicer.modules.plots.logic().ShowChartInLayout(chart)
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([getattr(row, column) for column in COLUMNS] for row in run.outcome.rows)
 
 
 def _title(subset: str) -> str:

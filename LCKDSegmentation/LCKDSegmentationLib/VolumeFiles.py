@@ -71,7 +71,7 @@ def writeVolume(image: vtk.vtkImageData, ijkToRas: vtk.vtkMatrix4x4, path: Path)
     node.SetIJKToRASMatrix(ijkToRas)
     storage = slicer.vtkMRMLNRRDStorageNode()
     storage.SetUseCompression(False)
-    with _writing(path) as temporary:
+    with writing(path) as temporary:
         storage.SetFileName(str(temporary))
         if not storage.WriteData(node):
             raise OSError(f"{temporary} was not written")
@@ -82,7 +82,7 @@ def writeJson(content: dict[str, Any], path: Path) -> None:
 
     :raises OutputError: the folder cannot be written to, or the disk is full
     """
-    with _writing(path) as temporary:
+    with writing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -129,8 +129,11 @@ def fillImage(image: vtk.vtkImageData, array: NDArray[Any], start: tuple[int, in
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+def writing(path: Path) -> Iterator[Path]:
+    """Return a temporary name beside `path` that takes its place when the block ends well, else vanishes.
+
+    :raises OutputError: NOT_WRITABLE
+    """
     temporary = path.with_name(f".writing-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ import pytest
 import slicer
 from panel_parts import FakeDialogs, FakeRequirements, make_python_slicer, read_volume, real_client
 from phantoms import write_case, write_tiny_model
+from PIL import Image
+from stand_ins import plot_widgets
 
 from LCKDSegmentationLib.Logic import SegmentationLogic
 from LCKDSegmentationLib.Parameters import Division, Rerun, SegmentationParameters
@@ -222,17 +224,42 @@ def test_comparison_fills_its_table_and_shows_rows(
     names = {node.GetLayoutName() for node in nodes_of(scene, "vtkMRMLSliceNode")}
     assert {"LCKD1", "LCKD2", "LCKD3", "LCKD4"} <= names
     assert "What costs most Dice" in ui.importanceLabel.text
-    shown = []
-    monkeypatch.setattr(compared.views, "_showChart", shown.append)
-    ui.diceChartButton.click()
-    ui.importanceChartButton.click()
-    assert [chart.GetTitle() for chart in shown] == ["Dice by subset", "What each sequence is worth"]
+    for button, title in (
+        (ui.diceChartButton, "Dice by subset"),
+        (ui.importanceChartButton, "What each sequence is worth"),
+    ):
+        button.click()
+        assert shown_chart(scene).GetTitle() == title
     compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "table")
     ui.exportButton.click()
     with (tmp_path / "table.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 9
     assert float(rows[6]["dice"]) == 1.0
+    compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "chart.png")
+    ui.exportButton.click()
+    assert ui.messageLabel.text == f"Written: {tmp_path / 'chart.png'}"
+    assert shown_chart(scene).GetTitle() == "Dice by subset"
+    with Image.open(tmp_path / "chart.png") as picture:
+        assert picture.size == plot_widgets.SIZE
+        assert len(picture.getcolors()) > 2, "nothing is drawn"
+    monkeypatch.setattr(slicer.app, "_layoutManager", EmptyLayout())
+    compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "none.png")
+    ui.exportButton.click()
+    assert "shown in no view" in ui.messageLabel.text
+    assert not (tmp_path / "none.png").exists()
+
+
+class EmptyLayout:
+    """A layout without a view of charts."""
+
+    plotViewCount = 0
+
+
+def shown_chart(scene: Any) -> Any:
+    """The chart in the view of charts of the layout."""
+    (view,) = nodes_of(scene, "vtkMRMLPlotViewNode")
+    return view.GetPlotChartNode()
 
 
 def _range(row: int) -> Any:

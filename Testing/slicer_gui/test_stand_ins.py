@@ -10,11 +10,11 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
-from stand_ins import application, ctk_widgets, mrml_widgets, pythonqt, recordedNames
+from stand_ins import application, ctk_widgets, mrml_widgets, plot_widgets, pythonqt, recordedNames
 
 STAND_INS = [
     cls
-    for module in (ctk_widgets, mrml_widgets, application)
+    for module in (ctk_widgets, mrml_widgets, plot_widgets, application)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, pythonqt.StandInWidget) and cls is not pythonqt.StandInWidget
 ]

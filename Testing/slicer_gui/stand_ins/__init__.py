@@ -41,7 +41,7 @@ def install() -> Any:
     slicer.app = qSlicerApplication()
     slicer.mrmlScene = slicer.app.mrmlScene()
     slicer.modules = SimpleNamespace()
-    for name in ("Volumes", "Segmentations", "Terminologies", "SubjectHierarchy"):
+    for name in ("Volumes", "Segmentations", "Terminologies", "SubjectHierarchy", "Plots"):
         registerModule(name, "")
     return slicer.app
 

@@ -9,6 +9,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 from trame_slicer.core import SlicerApp
 
+from .plot_widgets import qMRMLPlotWidget
 from .pythonqt import StandInWidget
 
 
@@ -88,6 +89,16 @@ class qSlicerLayoutManager(QtCore.QObject, StandInWidget):
         nodes = [views.GetItemAsObject(index) for index in range(views.GetNumberOfItems())]
         return tuple(node.GetLayoutName() for node in nodes if node.IsA("vtkMRMLSliceNode"))
 
+    def plotWidget(self, id: int) -> qMRMLPlotWidget:
+        """The view of charts with that number in the layout of now."""
+        return qMRMLPlotWidget(self._plotViewNodes()[id])
+
+    def _plotViewNodes(self) -> list[slicer.vtkMRMLPlotViewNode]:
+        views = self._logic.GetViewNodes()
+        nodes = [views.GetItemAsObject(index) for index in range(views.GetNumberOfItems())]
+        return [node for node in nodes if node.IsA("vtkMRMLPlotViewNode")]
+
+    plotViewCount = QtCore.Property(int, lambda self: len(self._plotViewNodes()))
     layout = QtCore.Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)
 
 
@@ -107,6 +118,8 @@ class qSlicerApplication(QtWidgets.QApplication, StandInWidget):
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, self._temporary.name)
         self._settings = QtCore.QSettings()
+        # The application logic does not keep it alive.
+        self._plotsLogic = self._core.register_module_logic(slicer.vtkSlicerPlotsLogic(), logic_name="Plots")
         self._layoutManager = qSlicerLayoutManager(self._core.scene)
         self._moduleManager = qSlicerModuleManager()
         self._extensions = qSlicerExtensionsManagerModel()
