@@ -139,8 +139,8 @@ def _newSegmentation(scene: slicer.vtkMRMLScene, report: dict[str, Any]) -> slic
 
 
 def _segmentationName(report: dict[str, Any]) -> str:
-    """The name says from what it was made; it becomes the series description in DICOM."""
-    return _("Brain tumor from {sequences}").format(sequences=subsetTitle(report))
+    """The name says from what it was made; it becomes the series description in DICOM, and is ASCII therefore."""
+    return f"Brain tumor from {subsetTitle(report)}"
 
 
 def _fillSegmentation(

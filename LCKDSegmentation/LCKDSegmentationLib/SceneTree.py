@@ -21,10 +21,11 @@ def itemOf(node: slicer.vtkMRMLNode) -> int:
 
 
 def placeBeside(node: slicer.vtkMRMLNode, sibling: slicer.vtkMRMLNode) -> int:
-    """Put a node into the study (or folder) in which another one lies, and return its item."""
+    """Put a node directly into the study of another one (without a study: where that one lies), and return its item."""
     tree = subjectHierarchy(node.GetScene())
-    item = itemOf(node)
-    tree.SetItemParent(item, tree.GetItemParent(itemOf(sibling)))
+    item, beside = itemOf(node), itemOf(sibling)
+    study = tree.GetItemAncestorAtLevel(beside, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy())
+    tree.SetItemParent(item, study or tree.GetItemParent(beside))
     return item
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
 TERMINOLOGY_FILE = Path(__file__).parents[1] / "Resources" / "Terminology" / "BrainTumorLCKD.term.json"
 
@@ -59,13 +58,16 @@ class SegmentKind:
 
 
 def segmentName(segmentID: str) -> str:
-    """Return the name of a segment as the user reads it; it is also the label in DICOM SEG."""
+    """Return the name of a segment as the user reads it.
+
+    It is also the label in DICOM SEG and stays English: Slicer's exporter refuses letters that are not ASCII.
+    """
     return {
-        "ET": _("Enhancing tumor (ET)"),
-        "NCR": _("Necrosis or non-enhancing tumor (NCR/NET)"),
-        "ED": _("Edema (ED)"),
-        "TC": _("Tumor core (TC)"),
-        "WT": _("Whole tumor (WT)"),
+        "ET": "Enhancing tumor (ET)",
+        "NCR": "Necrosis or non-enhancing tumor (NCR/NET)",
+        "ED": "Edema (ED)",
+        "TC": "Tumor core (TC)",
+        "WT": "Whole tumor (WT)",
     }[segmentID]
 
 
