@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..sequences import Sequence, sequence_of_file_name
 from .evidence import Evidence, Identification
 from .physics import Timing, read_timing
-from .rules import Meaning, words_of
+from .rules import RULES, Meaning, words_of
 from .words import Finding, read_words, split_words
 
 FLAIR, T1, T1C, T2 = Sequence
@@ -16,7 +16,14 @@ _T1_FAMILY = (T1, T1C)
 _NOTHING = Identification(None, False, 0.0, "Nothing that is known of it says which sequence it is.")
 #: How sure a contrast agent in the header makes: many scanners write it into every series of the study.
 _AGENT_SURE = 0.75
-_NO_AGENT = {"", "no", "none", "n", "without", "ohne", "no contrast", "non", "0", "unknown", "n/a", "na", "off", "nein"}
+#: Words of that field that say that there was none, besides those of the table.
+_NO_AGENT = {"n", "0", "off", "nein", "nee", "unknown", "na", "nil"} | {
+    phrase
+    for rule in RULES
+    if rule.meaning in (Meaning.NEGATION, Meaning.NEGATION_AFTER)
+    for phrase in rule.phrases
+    if " " not in phrase
+}
 _OTHER_IMAGE_TYPES = {
     "PROJECTION IMAGE": "a projection",
     "LOCALIZER": "a localizer",
@@ -33,6 +40,16 @@ _OTHER_IMAGE_TYPES = {
     "ASL": "perfusion",
     "SUBTRACT": "a subtraction",
     "SUB": "a subtraction",
+    "SUBTRACTION": "a subtraction",
+    "P": "a phase image",
+    "PHASE": "a phase image",
+    "PHASE MAP": "a phase image",
+    "FAT": "an image of the fat alone",
+    "TTP": "perfusion",
+    "MTT": "perfusion",
+    "RCBV": "perfusion",
+    "RCBF": "perfusion",
+    "PBP": "perfusion",
     "T1 MAP": "a map",
     "T2 MAP": "a map",
     "FMRI": "functional MRI",
@@ -40,7 +57,7 @@ _OTHER_IMAGE_TYPES = {
     "SCREEN SAVE": "a picture",
 }
 _OTHER_BODY = re.compile(
-    r"spine|chest|thorax|abdomen|pelvis|liver|heart|breast|knee|prostate|shoulder|ankle|hip\b", re.I
+    r"spine|chest|thorax|abdomen|pelvis|liver|heart|breast|knee|prostate|shoulder|ankle|extremity|hip\b|^neck", re.I
 )
 #: Words that make a file name a series description.
 _DESCRIBING = words_of(Meaning.NEUTRAL, Meaning.T1_TECHNIQUE)
@@ -126,9 +143,13 @@ def _t1(found: dict[Meaning, Finding], t1: Finding) -> Identification:
 def _first_decided(evidence: Evidence) -> Identification:
     """By the texts in the order of how much they can be relied upon; a later one may only narrow an earlier one."""
     best = _NOTHING
-    by_name = _by_data_set_name(evidence.name) or identify_words(evidence.name)
-    texts = (evidence.protocol_name, evidence.sequence_name)
-    readings = (identify_words(evidence.series_description), by_name, *(identify_words(t, of_exam=True) for t in texts))
+    description, texts = evidence.series_description, (evidence.protocol_name, evidence.sequence_name)
+    described = _by_data_set_name(description) if _IMAGE_SUFFIX.search(description) else None
+    readings = (
+        described or identify_words(description),
+        _by_data_set_name(evidence.name) or identify_words(evidence.name),
+        *(identify_words(text, of_exam=True) for text in texts),
+    )
     for read in readings:
         if best is _NOTHING or (best.answer is None and read.sequence in best.possible):
             best = read
@@ -190,7 +211,7 @@ def _with_timing(words: Identification, timing: Timing | None) -> Identification
 
 
 def _when_timed_other(words: Identification, timing: Timing) -> Identification:
-    if words.sequence in (None, T2):
+    if words.sequence is T2 or (words.sequence is None and words.possible != _T1_FAMILY):
         return Identification(None, True, 0.85, _sentence(f"{timing.words}."))
     return _open(f"Words and timing contradict each other: {words.reason} But {timing.words}.")
 
@@ -211,9 +232,20 @@ def _with_agent(read: Identification, evidence: Evidence) -> Identification:
     return Identification(T1C, False, _AGENT_SURE, reason)
 
 
+def kind_of_other(evidence: Evidence) -> str:
+    """What its description or protocol says it is if it is none of the four: a note of the table; else empty."""
+    found = (read_words(text).get(Meaning.OTHER) for text in (evidence.series_description, evidence.protocol_name))
+    return next((finding.rule.note for finding in found if finding is not None), "")
+
+
 def has_agent(evidence: Evidence) -> bool:
-    """Whether the header names a contrast agent."""
-    return evidence.contrast_agent.strip().lower() not in _NO_AGENT
+    """Whether the header names a contrast agent: ``NONE``, ``W/O``, ``0 ml`` and the like name none."""
+    return any(_names_an_agent(value) for value in evidence.contrast_agent.split("\\"))
+
+
+def _names_an_agent(value: str) -> bool:
+    said = set(split_words(value))
+    return bool(said) and not said & _NO_AGENT and Meaning.NO_CONTRAST not in read_words(value)
 
 
 def without_agent(evidence: Evidence) -> Evidence:

@@ -15,11 +15,16 @@ from ..sequences import Sequence
 from .evidence import Evidence
 
 #: Inversion times in ms: fat is nulled, white and gray matter are told apart, fluid is nulled.
-_TI_FAT, _TI_T1, _TI_FLUID = (60, 300), (300, 1400), (1500, 3200)
+_TI_FAT, _TI_T1, _TI_FLUID = (60, 300), (300, 1400), (1300, 3200)
 _SHORT_TE, _LONG_TE, _GRADIENT_LONG_TE = 45.0, 65.0, 12.0
 _SHORT_TR, _LONG_TR = 1200.0, 1800.0
-#: A spoiled gradient echo with a TR as short as this and so small a flip angle is T1-weighted.
-_SPOILED_TR, _SPOILED_FLIP = 15.0, (5.0, 35.0)
+#: A spoiled gradient echo is T1-weighted in 3-D with a TR as short as this and a small flip angle (still shorter ones
+#: are localizers, angiograms and dynamic series), in 2-D with a longer TR and a large flip angle. With a short TR and
+#: a large flip angle it is a balanced steady state or an angiogram.
+_SPOILED_TR, _SPOILED_TE, _SPOILED_FLIP = (5.0, 15.0), (2.0, 8.0), (5.0, 35.0)
+_FLASH_TR, _FLASH_FLIP = (100.0, 400.0), 55.0
+#: TR of an inversion-prepared gradient echo, where it is that of the whole cycle.
+_PREPARED_TR = 1400.0
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,15 @@ def _gradient_echo(te: float, tr: float, evidence: Evidence) -> Timing | None:
     words = f"gradient echo with TR {tr:g}, TE {te:g} ms"
     if te >= _GRADIENT_LONG_TE:
         return Timing((), f"{words} is T2*-weighted")
-    three_d = evidence.acquisition_type.upper() == "3D"
-    if three_d and te < 8 and (tr <= _SPOILED_TR or tr > 1400) and _within(flip, _SPOILED_FLIP):
-        return Timing((Sequence.T1,), f"{words} is T1-weighted")
-    return None
+    if tr <= _SPOILED_TR[1] and flip > _SPOILED_FLIP[1]:
+        return Timing((), f"{words} and a flip angle of {flip:g}° is a steady state or an angiogram")
+    if evidence.acquisition_type.upper() == "3D":
+        short = _within(tr, _SPOILED_TR) and _within(te, _SPOILED_TE)
+        prepared = tr > _PREPARED_TR and te <= _SPOILED_TE[1]
+        t1 = (short or prepared) and _within(flip, _SPOILED_FLIP)
+    else:
+        t1 = _within(tr, _FLASH_TR) and te <= _SPOILED_TE[1] and flip >= _FLASH_FLIP
+    return Timing((Sequence.T1,), f"{words} is T1-weighted") if t1 else None
 
 
 def _spin_echo(te: float, tr: float, kinds: set[str]) -> Timing | None:

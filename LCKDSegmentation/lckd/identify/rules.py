@@ -3,8 +3,8 @@
 A row is a meaning (see `Meaning`), how sure it makes (0 to 1), what to tell the user, and phrases separated by commas.
 A phrase is one or more words as `words.split_words` leaves them: lower case, no accents, no punctuation. ``*`` at the
 end of a word stands for any letters, ``#`` for a number. ``t2star`` is T2*; ``+`` is a word; ``minus`` is the minus of
-``C-``. English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Czech and the Nordic languages are covered
-as far as their words differ.
+``C-``. English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Czech, Hungarian, Turkish and the Nordic
+languages are covered as far as their words differ, and the commonest words of some others.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Meaning(enum.Enum):
     CONTRAST_IF_T1 = "after contrast agent, where it stands in the name of a T1"
     NO_CONTRAST = "before or without contrast agent"
     NEGATION = "denies the contrast agent after it"
+    NEGATION_AFTER = "denies the contrast agent before it"
     NEGATION_AT_END = "denies the contrast agent where nothing follows"
     NEUTRAL = "nothing of the weighting; known so that joined words (AXT1FSPOST) can be taken apart"
 
@@ -63,6 +64,9 @@ def _read(path: Path) -> tuple[Rule, ...]:
         for row in rows
     )
 
+
+#: Two notes of the table that say when contrast agent was given: a localizer comes before it, this perfusion with it.
+LOCALIZER, BOLUS = "a localizer", "perfusion of contrast agent"
 
 RULES: tuple[Rule, ...] = _read(Path(__file__).with_name("rules.tsv"))
 

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .rules import RULES, Meaning, Rule, words_of
+from .rules import RULES, Meaning, Rule
 
 #: Applied to the lower-case text in this order, before it is cut into words.
 _REWRITES = tuple(
@@ -18,10 +18,26 @@ _REWRITES = tuple(
         # BIDS entities that do not describe the image itself.
         (r"(?:^|(?<=[_/\\]))(sub|ses|space|from|to|run|task|label|hemi|echo|part|dir)-[a-z0-9]+(?=_|$)", " "),
         (r"\bsub(j|ject)?[ _-]?\d+", " "),
+        # A patient's identifier in BraTS and TCGA: its letters are no words.
+        (r"^brats.*[_-]\d+[_-]|\btcga-[a-z0-9]{2}-[a-z0-9]{4}", " "),
         # Chinese, Japanese, Korean and Russian.
-        ("造影前|增强前|単純|单纯|平扫|조영전|до контраст[а-я]*|без контраст[а-я]*", " native "),
-        ("造影後?|增强后?|増強|조영증강|조영|(с |после )?контраст[а-я]*|(с )?гадолини[а-я]*", " contrast "),
+        (r"造影前|增强前|単純|单纯|平扫|조영전|(до|без) (контраст[а-я]*|ку\b|гадолини[а-я]*)", " native "),
+        (r"造影後?|增强后?|増強|조영증강|조영|(с |после )?(контраст[а-я]*|ку\b|гадолини[а-я]*)", " contrast "),
+        # Hungarian says it behind: after contrast (the same word is Swedish for without, which stands before it).
+        (r"kontras\w* utan\b", " contrast "),
+        # T2* in signs and in words; the T1 map that Siemens calls T1 images.
         (r"t2(w|wi)?\s?\*(wi?\b)?", " t2star "),
+        (r"t2w?[\s_-]*(star|etoile|estrell?a|estrela|ster|stern|stella|stj[ae]rn\w*|gwiazd\w*)(?![a-z])", " t2star "),
+        (r"(?<=mp2rage)(.*[\s_-])t1[\s_-]?images?", r"\1 t1map"),
+        (r"t1[\s_-]?images?(?=.*mp2rage)", "t1map"),
+        # What scanners compute: the fat of Dixon's method, one image less another (exam/series/image).
+        (r"^\s*fat\s*(:|_(?!s))|(?<=dixon)(?=.*[_ ](f|fat)$)", " fat only "),
+        (r"\(\d+/\d+/\d+[^()]*\)\s*-", " subtraction "),
+        # A sequence as Siemens names it, as *tse2d1_18 (an r behind the echoes: flow is rephased); levels of the spine.
+        (r"^\*?([a-z]{1,5}[23]d)\d+(r?)[a-z]*(_\w*)?$", r" \1\2 "),
+        (r"(?<![a-z0-9])(c\d{1,2} ?- ?(c|th?|d)?\d{1,2}|l\d ?- ?[ls]?\d)(?![a-z0-9])", " spine "),
+        # A kernel of CT, as H30s.
+        (r"(?<![a-z0-9])([hbju]\d\d[sfh]|[hbjq]r\d\d[sfd]?)(?=[^a-z0-9]*$)", " ct "),
         (r"(?<![a-z])t1n(?![a-z])", " t1 native "),
         (r"\b3[ _-]d\b|\b3[ _-]?d(?=t[12])", " 3d "),
         (r"(?<![a-z0-9])ct1w?(?!\d)", " t1 ce "),
@@ -32,8 +48,10 @@ _REWRITES = tuple(
         (r"\bc/\s?s\b|\bs/\s?c/\s?c\b", " with without "),
         (r"\bc/\s?(c|ctr|cte|iv)\b", " con contraste "),
         (r"\bs/(?=\s?[a-z])", " sin "),
+        (r"\bu/(?=\s?[a-z])", " uten "),
         (r"\b[wc]/", " with "),
         (r"\+\s?/\s?-|-\s?/\s?\+|±", " with without "),
+        (r"\(\s?-\s?\)", " minus "),
         # The minus and the plus that say whether there is contrast agent.
         (r"(?<![a-z0-9])-\s?(?=(c|gd|gad|gado|km|iv|ce|kontrast|contrast|contraste)\b)", " minus "),
         (r"\b(c|gd|gad|gado|km|iv|inj)-(?![a-z0-9])", r" \1 minus "),
@@ -41,20 +59,26 @@ _REWRITES = tuple(
         (r"\+", " + "),
         # T1 and T2 with something between the letter and the number.
         (r"(?<![\da-z.])(?<!\d )t[ _-]?([12])(?![\d.])", r" t\1"),
-        (r"(?<![a-z])b[ =_-]{0,2}(0|\d{2,4})(?!\d)", r" b \1 "),
+        (r"(?<![a-z])b[ =_-]{0,2}(0|\d{2,4})(?!\d)", r" bvalue \1 "),
     )
 )
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 _WORDS = re.compile(r"[a-z0-9]+|\+")
 #: Words long enough to be recognized at either end of a word nobody knows.
 _STRONG = ("flair", "mprage", "fspgr", "spgr", "gado", "diffusion", "fmri", "bold", "contrast", "localizer", "survey")
 _STRONG_STARTS = (*_STRONG, "dwi", "dti")
 _UNKNOWN = 1e9
+#: The only words of one or two letters that are found in joined words without a weighting, and what stands before a C.
+_SHORT = frozenset(("ax", "fs", "se", "gd", "km", "2d", "3d"))
+_ALONE = frozenset(("inte", "late", "rest", "simple", "sub", "view"))  #: Ends and beginnings of too many other words.
+_BEFORE_C = frozenset(("fs", "se", "fse", "tse", "fl", "2d", "3d", "spgr", "fspgr", "bravo", "sat", "fatsat", "post"))
+_WEIGHTING = re.compile(r"t[12](?!\d)")
 #: What is not looked for among the words that are left in the end.
 _TAKEN_OUT = (
     Meaning.IGNORED,
     Meaning.EITHER,
     Meaning.NEGATION,
+    Meaning.NEGATION_AFTER,
     Meaning.NEGATION_AT_END,
     Meaning.NO_CONTRAST,
     Meaning.NEUTRAL,
@@ -87,7 +111,7 @@ def read_words(text: str) -> dict[Meaning, Finding]:
 
 def split_words(text: str) -> list[str]:
     """The words of a text in lower case, without accents; joined words (``AXT1POST``) are taken apart."""
-    text = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ł", "l").replace("ø", "o"))
+    text = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ł", "l").replace("ø", "oe"))
     text = "".join(letter for letter in text if not unicodedata.combining(letter))
     runs = {run.lower(): run for run in re.findall(r"[A-Za-z0-9]+", text)}
     lowered = text.lower()
@@ -109,8 +133,10 @@ def _split_run(run: str) -> list[str]:
 def _split_ends(run: str) -> list[str]:
     if weighting := re.match(r"(t[12])(?=[a-z])(.*)", run):
         return [weighting[1], *_split_run(weighting[2])]
-    if prefixed := re.match(r"[sdevwu](t[12](?!\d).*)", run):  # as Philips marks SENSE, derived, …
+    if prefixed := re.match(r"[sdevwu]{1,2}(t[12](?!\d).*)", run):  # as Philips marks SENSE, derived, …
         return _split_run(prefixed[1])
+    if (prefixed := re.match(r"[sdevwu](.{4,})", run)) and _is_word_of_weighting(prefixed[1]):
+        return [prefixed[1]]
     for strong in _STRONG_STARTS:
         if run.startswith(strong):
             return [strong, *_split_run(run[len(strong) :])] if run != strong else [strong]
@@ -121,22 +147,40 @@ def _split_ends(run: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=4096)
+def _is_word_of_weighting(run: str) -> bool:
+    """Whether it alone says that an image is, or is not, one of the four sequences."""
+    meanings = (Meaning.OTHER, Meaning.FLAIR, Meaning.T1_TECHNIQUE, Meaning.T2_TECHNIQUE, Meaning.FLAIR_TECHNIQUE)
+    found = ((pattern.match(f" {run} "), rule.meaning) for pattern, rule in _patterns())
+    return any(match is not None and match[0] == f" {run}" and meaning in meanings for match, meaning in found)
+
+
+@functools.lru_cache(maxsize=4096)
 def _split_known(run: str) -> tuple[str, ...] | None:
     """The fewest words of the table, neutral words and numbers that make up the whole run; None if none do."""
     words, stems = _vocabulary()
+    if run in words:
+        return (run,)
+    jargon = _WEIGHTING.search(run) is not None
     # best[i]: cost and words of run[:i]
     best: list[tuple[float, tuple[str, ...]]] = [(0.0, ()), *[(_UNKNOWN, ())] * len(run)]
     for end in range(1, len(run) + 1):
         for start in range(end):
             cost, before = best[start]
-            if cost >= _UNKNOWN:
-                continue
             piece = run[start:end]
+            if cost >= _UNKNOWN or not (jargon or _may_be_joined(piece, before)):
+                continue
             cost += _cost(piece, before[-1] if before else "", end == len(run), words, stems)
             if cost < best[end][0]:
                 best[end] = (cost, (*before, piece))
     cost, split = best[-1]
     return split if cost < _UNKNOWN else None
+
+
+def _may_be_joined(piece: str, before: tuple[str, ...]) -> bool:
+    """Where no weighting is in a run it may be a plain word of any language: ``cortical`` is not ``cor ti cal``."""
+    if piece == "c":
+        return bool(before) and before[-1] in _BEFORE_C
+    return (len(piece) > 2 or piece in _SHORT or piece.isdigit()) and len(before) < 3 and piece not in _ALONE
 
 
 def _cost(piece: str, before: str, at_end: bool, words: frozenset[str], stems: tuple[str, ...]) -> float:
@@ -145,7 +189,7 @@ def _cost(piece: str, before: str, at_end: bool, words: frozenset[str], stems: t
         # A single letter may be anything: only after a word, and not where digits are around it.
         return 1.0 if len(piece) > 1 else (1.3 if before and not before.isdigit() else _UNKNOWN)
     if piece.isdigit():
-        return _UNKNOWN if before in ("t1", "t2", "c") or before.isdigit() else 1.2
+        return _UNKNOWN if before in ("t1", "t2", "c") or before.isdigit() else (0.9 if at_end else 1.2)
     if at_end and any(piece.startswith(stem) and piece.isalpha() for stem in stems):
         return 1.5
     return _UNKNOWN
@@ -153,9 +197,9 @@ def _cost(piece: str, before: str, at_end: bool, words: frozenset[str], stems: t
 
 @functools.lru_cache(maxsize=1)
 def _vocabulary() -> tuple[frozenset[str], tuple[str, ...]]:
-    """The whole words and the stems (of at least four letters) of the table."""
-    listed = words_of(*Meaning)
-    words = {word for word in listed if word.isalnum() and (len(word) > 1 or word in "bcw")}
+    """The whole words and the stems (of at least four letters) of the phrases of one word, and the letters c and w."""
+    listed = {phrase for rule in RULES for phrase in rule.phrases if phrase.isalnum() or phrase[:-1].isalnum()}
+    words = {word for word in listed if word.isalnum() and (len(word) > 1 or word in "cw")}
     stems = tuple(sorted(word[:-1] for word in listed if word.endswith("*") and len(word) > 4))
     return frozenset(words.union(stems)), stems
 
@@ -188,14 +232,16 @@ def _take_out(text: str, meaning: Meaning) -> tuple[str, list[Finding]]:
 
 @functools.lru_cache(maxsize=1)
 def _denials() -> tuple[re.Pattern[str], ...]:
-    """A negation, at most one other word, and what names the contrast agent; a negation with only numbers after it."""
-    negations, agents, at_end = (
+    """How the contrast agent is denied: a negation before it, one behind it, one at the end of the text."""
+    before, agents, after, at_end = (
         _alternatives(rule for rule in RULES if rule.meaning is meaning)
-        for meaning in (Meaning.NEGATION, Meaning.CONTRAST, Meaning.NEGATION_AT_END)
+        for meaning in (Meaning.NEGATION, Meaning.CONTRAST, Meaning.NEGATION_AFTER, Meaning.NEGATION_AT_END)
     )
+    agents = f"(?:{agents}|c|ce|iv|ev|enh|injection|kl|ks|cm)"
     between = r"(?:(?:iv|i v|the|de|del|di|agent|podani\w*) )?"
     return (
-        re.compile(rf" (?:{negations}) {between}(?:{agents}|c|ce|iv|ev|enh|injection|kl)(?= )"),
+        re.compile(rf" (?:{before}) {between}{agents}(?= )"),
+        re.compile(rf" {agents} (?:{after})(?= )"),
         re.compile(rf" (?:{at_end})(?=(?: \d+)* $)"),
     )
 
