@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -87,12 +88,15 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """The user opens another module; what is under way goes on."""
+        self.panel.exit()
 
     def cleanup(self) -> None:
         """The module goes away."""
         self.removeObservers()
         slicer.mrmlScene.RemoveObserver(self.removalTag)
         slicer.app.disconnect("aboutToQuit()", self.panel.cleanUp)
+        selector = self.panel.ui.parameterNodeSelector
+        selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self.onParameterNodeChosen)
         self.panel.cleanUp()
 
     def onReload(self) -> None:
@@ -104,11 +108,13 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onParameterNodeChosen(self, node: slicer.vtkMRMLScriptedModuleNode | None) -> None:
         """The user chooses another parameter set, or has deleted the last one."""
-        if slicer.mrmlScene.IsClosing():
+        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing():
             return
         shown = self.panel.panel.parameters
         if node is None:
             self.panel.setParameters(None)
+            # Not now, while the last one is being deleted.
+            qt.QTimer.singleShot(0, self.showParametersIfEntered)
         elif shown is None or shown.parameterNode is not node:
             self.panel.setParameters(self.logic.wrap(node))
 
@@ -117,23 +123,36 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.closeScene()
 
     def onSceneEndClose(self, _caller: object = None, _event: str = "") -> None:
-        """The scene was closed: begin anew, if the module is open."""
+        """The scene was closed: begin anew, if the module is open and no other scene is being loaded."""
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self.showParametersIfEntered()
+
+    def onSceneEndImport(self, _caller: object = None, _event: str = "") -> None:
+        """A scene was loaded: show the parameters saved in it, unless something is chosen in those on screen."""
+        from LCKDSegmentationLib.Parameters import chosenVolumes
+
+        shown = self.panel.panel.parameters
+        saved = self.logic.getAllParameterNodes()
+        if saved and (shown is None or not chosenVolumes(shown)):
+            self.show(saved[-1])
+        else:
+            self.showParametersIfEntered()
+
+    def showParametersIfEntered(self) -> None:
+        """Show parameters if the user has this module open; else when it is opened next."""
         if self.parent.isEntered:
             self.showParameters()
 
-    def onSceneEndImport(self, _caller: object = None, _event: str = "") -> None:
-        """A scene was loaded: show the parameters saved in it."""
-        if self.parent.isEntered:
-            self.panel.setParameters(None)
-            self.showParameters()
+    def show(self, node: slicer.vtkMRMLScriptedModuleNode) -> None:
+        """Show a parameter set."""
+        self.panel.setParameters(self.logic.wrap(node))
+        self.panel.ui.parameterNodeSelector.setCurrentNode(node)
 
     def showParameters(self) -> None:
         """Show the parameter set that is chosen; the first one, made if there is none, where none is."""
         shown = self.panel.panel.parameters
         if shown is None or shown.parameterNode.GetScene() is None:
-            parameters = self.logic.getParameterNode()
-            self.panel.setParameters(parameters)
-            self.panel.ui.parameterNodeSelector.setCurrentNode(parameters.parameterNode)
+            self.show(self.logic.getParameterNode().parameterNode)
 
 
 class LCKDSegmentationLogic(ScriptedLoadableModuleLogic):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import ctk
 from slicer.i18n import tr as _
 
 from .EngineCommand import EngineCommand
-from .Panel import Panel, fillTable, prepareTable
+from .Panel import Message, Panel, fillTable, prepareTable
 from .Parameters import RunSettings, batchProblem, settingsOf
 from .ProgressDisplay import ProgressDisplay, stageWords
 from .RunButton import ButtonWords, RunButton
@@ -42,10 +43,16 @@ class BatchSection:
             _("The batch is being stopped."),
         )
         self._progress = ProgressDisplay(panel.ui.batchProgress, panel.ui.batchStatus)
-        self._button = RunButton(panel, panel.ui.batchButton, self._progress, words, self.problem, self._start)
+        self.message = Message(panel.ui.batchMessageLabel)
+        self._button = RunButton(
+            panel, panel.ui.batchButton, self._progress, self.message, words, self.problem, self._start
+        )
         prepareTable(panel.ui.batchTable, self._headers())
-        panel.ui.batchInputEdit.connect("currentPathChanged(QString)", lambda path: self._choose("batchInput", path))
-        panel.ui.batchOutputEdit.connect("currentPathChanged(QString)", lambda path: self._choose("batchOutput", path))
+        for name in ("batchInput", "batchOutput"):
+            edit = self._edit(name)
+            edit.connect("currentPathChanged(QString)", lambda _path, name=name: self._choose(name))
+            # A text that was deleted is told in this way only.
+            edit.connect("validInputChanged(bool)", lambda _valid, name=name: self._choose(name))
 
     @property
     def isRunning(self) -> bool:
@@ -55,7 +62,7 @@ class BatchSection:
     def problem(self) -> str:
         """Return why a batch cannot be run now; empty if it can."""
         if self._panel.parameters is None:
-            return _("There is no scene.")
+            return self._panel.setProblem()
         return batchProblem(self._panel.parameters) or self._modelProblem()
 
     def update(self) -> None:
@@ -68,14 +75,17 @@ class BatchSection:
         if self._button.run is not None:
             self._button.run.cancel()
 
-    def _choose(self, name: str, path: str) -> None:
+    def _edit(self, name: str) -> ctk.ctkPathLineEdit:
+        return getattr(self._panel.ui, f"{name}Edit")
+
+    def _choose(self, name: str) -> None:
         if self._panel.parameters is not None:
-            setattr(self._panel.parameters, name, path)
+            setattr(self._panel.parameters, name, self._edit(name).currentPath)
 
     def _showFolders(self) -> None:
         """What is typed at this moment is the same already and stays untouched."""
         for name in ("batchInput", "batchOutput"):
-            edit = getattr(self._panel.ui, f"{name}Edit")
+            edit = self._edit(name)
             path = getattr(self._panel.parameters, name) if self._panel.parameters is not None else ""
             if edit.currentPath != path:
                 edit.currentPath = path
@@ -119,7 +129,7 @@ class BatchSection:
         words = {"done": _("Done"), "skipped": _("Was done before"), "failed": _("Failed: {reason}")}
         self.cases = {case["case"]: words[case["state"]].format(reason=case["message"]) for case in event["cases"]}
         counts = _("{done} done, {skipped} were done before, {failed} failed.").format(**event)
-        self._panel.say(" ".join([counts, _("The tables are in the folder for the results.")]))
+        self.message.say(" ".join([counts, _("The tables are in the folder for the results.")]))
 
     def _finish(self, error: LckdError | None) -> None:
         from lckd.errors import CancelledError
@@ -128,9 +138,9 @@ class BatchSection:
         self._leave(self._case, _("Not finished"))
         self._showCases()
         if isinstance(error, CancelledError):
-            self._panel.say(_("The batch was cancelled. Run it again to go on; what is done is skipped."))
+            self.message.say(_("The batch was cancelled. Run it again to go on; what is done is skipped."))
         elif error is not None and error.code != "SOME_CASES_FAILED":
-            self._panel.sayError(error)
+            self.message.sayError(error)
         self._panel.changed()
 
     def _showCases(self) -> None:

@@ -25,14 +25,20 @@ _REFERENCE_FILE = "reference.nrrd"
 class Job:
     """What the worker is to be asked.
 
-    `inputs` are all volumes in the folder, `subset` (``flair+t1c``) those of them that are wanted, and `grid` is the
-    sequence on whose voxels the result lies, if it was named.
+    `inputs` are all volumes in the folder, `subset` (``flair+t1c``) those of them that are wanted, `scene` is where
+    they and the result belong, and `grid` is the sequence on whose voxels the result lies, if it was named.
     """
 
     folder: Path
     inputs: dict[str, slicer.vtkMRMLScalarVolumeNode]
     subset: str
+    scene: slicer.vtkMRMLScene
     grid: str | None = None
+
+    @property
+    def gridVolume(self) -> slicer.vtkMRMLScalarVolumeNode:
+        """The volume on whose voxels the result lies; the user may have deleted it meanwhile."""
+        return gridVolume(self.inputs, self.grid)
 
     @property
     def isWhole(self) -> bool:
@@ -77,7 +83,8 @@ class CaseFolder:
             self._write(volumes, settings)
         self._describe(settings, reference)
         assert self.path is not None
-        return Job(self.path, self.inputs, "+".join(volumes), self._grid)
+        scene = next(iter(volumes.values())).GetScene()
+        return Job(self.path, self.inputs, "+".join(volumes), scene, self._grid)
 
     def dispose(self) -> None:
         """Remove the folder."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import functools
+from collections.abc import Callable
 from pathlib import Path
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from .ChartViews import saveChart, showChart
-from .CompareSection import gridOf
-from .Panel import Panel, setEnabledWithReason
+from .Panel import Message, Panel, setEnabledWithReason
 from .Runs import CompareRun
+from .TumorSegments import TISSUES
 from .VolumeFiles import writing
 
 REGIONS = ("ET", "TC", "WT")
@@ -21,9 +22,11 @@ REGIONS = ("ET", "TC", "WT")
 class ComparisonViews:
     """Shows the rows that are selected in the table of a comparison."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Panel, message: Message) -> None:
         self._panel = panel
+        self._message = message
         self._run: CompareRun | None = None
+        #: The segmentations that are in the scene already, by subset.
         self._shown: dict[str, slicer.vtkMRMLSegmentationNode] = {}
         ui = panel.ui
         ui.differenceRegion.addItems(list(REGIONS))
@@ -33,18 +36,18 @@ class ComparisonViews:
         ui.fourUpButton.connect("clicked(bool)", lambda: self.showSideBySide(4))
         ui.diceChartButton.connect("clicked(bool)", lambda: self._show("dice"))
         ui.importanceChartButton.connect("clicked(bool)", lambda: self._show("importance"))
-        ui.exportButton.connect("clicked(bool)", self.export)
+        menu = qt.QMenu(ui.exportButton)
+        self._actions = [qt.QAction(_("Table (CSV)…"), menu), qt.QAction(_("Chart of the Dice (PNG)…"), menu)]
+        for action, slot in zip(self._actions, (self.exportTable, self.exportChart), strict=True):
+            action.connect("triggered()", slot)
+            menu.addAction(action)
+        ui.exportButton.setMenu(menu)
         self.update()
 
-    def take(self, run: CompareRun) -> None:
-        """Show a comparison, from now on, as far as it is done."""
+    def take(self, run: CompareRun | None) -> None:
+        """Show a comparison, from now on, as far as it is done; None: show none."""
         if run is not self._run:
             self._run, self._shown = run, {}
-        self.update()
-
-    def forget(self) -> None:
-        """Show nothing; the scene is gone."""
-        self._run, self._shown = None, {}
         self.update()
 
     @property
@@ -70,20 +73,24 @@ class ComparisonViews:
         setEnabledWithReason(ui.fourUpButton, several, _("Show the first four selected rows in linked slice views."))
         setEnabledWithReason(ui.diceChartButton, done, _("Show the Dice of each subset as a chart."))
         setEnabledWithReason(ui.importanceChartButton, noChart, _("Show what each sequence is worth as a chart."))
+        self._actions[1].enabled = nodes is not None
         setEnabledWithReason(ui.exportButton, some, _("Save the table (CSV) or the chart of the Dice (PNG) as a file."))
         ui.importanceLabel.text = self._importanceWords() if nodes is not None else ""
         ui.importanceLabel.setVisible(nodes is not None)
 
     def showSelected(self) -> None:
         """Show the segmentation of the selected row in all views, and no other one of the comparison."""
+        from .Views import showAlone
+
         self.update()
         subsets = self.selected
         if len(subsets) == 1:
-            self._panel.try_(lambda: self._showAlone(subsets[0]))
+            self._message.try_(lambda: showAlone(self._segmentationOf(subsets[0])))
 
     def showDifference(self) -> None:
         """Show where the segmentations of two subsets differ, for the chosen region."""
         from .ComparisonNodes import addDifference
+        from .Views import showAlone
 
         run, subsets = self._run, self.selected
         if run is None or len(subsets) != 2:
@@ -92,50 +99,38 @@ class ComparisonViews:
         region = REGIONS[self._panel.ui.differenceRegion.currentIndex]
 
         def show() -> None:
-            grid = gridOf(run)
-            node = addDifference(grid.GetScene(), grid, (files[0], files[1]), (subsets[0], subsets[1]), region)
-            self._hideAll()
-            self._showInAllViews(node)
+            showAlone(addDifference(run.job.scene, gridOf(run), (files[0], files[1]), (subsets[0], subsets[1]), region))
 
-        self._panel.try_(show)
+        self._message.try_(show)
 
     def showSideBySide(self, count: int) -> None:
         """Show the first selected subsets in a layout of two or four linked slice views."""
-        self._panel.try_(lambda: self._showSideBySide(self.selected[:count], count))
+        self._message.try_(lambda: self._showSideBySide(self.selected[:count], count))
 
-    def export(self) -> None:
-        """Save the table as CSV, with the columns of ``lckd compare``, or the chart of the Dice as PNG."""
-        run = self._run
-        if run is None:
-            return
-        table, chart = _("Table (*.csv)"), _("Chart of the Dice (*.png)")
-        filters = [table, *([chart] if run.outcome.nodes is not None else [])]
-        target = Path(self._panel.dialogs.saveFile(_("Save the comparison"), ";;".join(filters)))
-        if not target.name:
-            return
-        if target.suffix.lower() == ".png" and run.outcome.nodes is not None:
-            action = functools.partial(saveChart, run.outcome.nodes.dice.chart, target)
-        else:
-            target = target.with_suffix(".csv")
-            action = functools.partial(writeRows, run, target)
-        if self._panel.try_(action):
-            self._panel.say(_("Written: {path}").format(path=target))
+    def exportTable(self) -> None:
+        """Save the table as CSV, with the columns of ``lckd compare``."""
+        run, title = self._run, _("Save the table")
+        self._export(title, _("Table (*.csv)"), "csv", lambda target: writeRows(run, target))
 
-    def _showAlone(self, subset: str) -> None:
-        node = self._segmentationOf(subset)
-        self._hideAll()
-        self._showInAllViews(node)
+    def exportChart(self) -> None:
+        """Save the chart of the Dice as PNG."""
+        run, title = self._run, _("Save the chart")
+        self._export(title, _("Picture (*.png)"), "png", lambda target: saveChart(run.outcome.nodes.dice.chart, target))
+
+    def _export(self, title: str, filter: str, suffix: str, write: Callable[[Path], None]) -> None:
+        target = self._panel.dialogs.saveFile(title, filter, suffix)
+        if target and self._message.try_(lambda: write(Path(target))):
+            self._message.say(_("Written: {path}").format(path=target))
 
     def _showSideBySide(self, subsets: list[str], count: int) -> None:
         from . import Views
 
-        grid = gridOf(self._run)
-        scene = grid.GetScene()
+        grid, scene = gridOf(self._run), self._run.job.scene
         layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
         Views.registerLayouts(layout)
         layout.SetViewArrangement(Views.TWO_UP_LAYOUT if count == 2 else Views.FOUR_UP_LAYOUT)
         nodes = [self._segmentationOf(subset) for subset in subsets]
-        self._hideAll()
+        Views.showAlone(nodes[0])
         panels = [Views.Panel(grid, node, _title(subset)) for node, subset in zip(nodes, subsets, strict=True)]
         sliceNodes = Views.comparisonSliceNodes(scene, count)
         Views.showPanels(scene, sliceNodes, panels)
@@ -145,25 +140,11 @@ class ComparisonViews:
         """The segmentation of a subset, brought into the scene when it is first wanted."""
         node = self._shown.get(subset)
         if node is None or node.GetScene() is None:
-            division = self._panel.parameters.division.value
+            parameters = self._panel.parameters
+            division = parameters.division.value if parameters is not None else TISSUES
             node = self._panel.logic.importSubset(self._run, subset, division)
             self._shown[subset] = node
         return node
-
-    def _hideAll(self) -> None:
-        """Hide every segmentation that this module made, so that one sees what one has asked for."""
-        scene = gridOf(self._run).GetScene()
-        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
-            node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
-            isOurs = node.GetAttribute("LCKD.Model") or node.GetAttribute("LCKD.Difference")
-            if isOurs and node.GetDisplayNode() is not None:
-                node.GetDisplayNode().SetVisibility(False)
-
-    def _showInAllViews(self, node: slicer.vtkMRMLSegmentationNode) -> None:
-        from .Views import showEverywhere
-
-        showEverywhere(node)
-        node.GetDisplayNode().SetVisibility(True)
 
     def _show(self, which: str) -> None:
         nodes = self._run.outcome.nodes if self._run is not None else None
@@ -185,6 +166,23 @@ class ComparisonViews:
             worst = max(losses, key=lambda sequence: losses[sequence][region])
             lines.append(f"{region}: {Sequence(worst).title} ({losses[worst][region]:+.3f})")
         return "\n".join(lines)
+
+
+def gridOf(run: CompareRun) -> slicer.vtkMRMLScalarVolumeNode:
+    """Return the volume on whose voxels the results of a comparison lie.
+
+    :raises InputError: it was deleted
+    """
+    from lckd.errors import InputError
+
+    volume = run.job.gridVolume
+    if volume.GetScene() is not run.job.scene:
+        raise InputError(
+            "RESULT_ELSEWHERE",
+            _("The volume on whose voxels these results lie was deleted."),
+            _("Load it again and run the comparison again."),
+        )
+    return volume
 
 
 def writeRows(run: CompareRun, path: Path) -> None:

@@ -22,9 +22,12 @@ class Dialogs:
         """Ask for an existing file."""
         return qt.QFileDialog.getOpenFileName(self._parent, title, "", filter)
 
-    def saveFile(self, title: str, filter: str) -> str:
-        """Ask where to write a file."""
-        return qt.QFileDialog.getSaveFileName(self._parent, title, "", filter)
+    def saveFile(self, title: str, filter: str, suffix: str) -> str:
+        """Ask where to write a file; a name without an ending gets this one before the user is asked to overwrite."""
+        dialog = qt.QFileDialog(self._parent, title, "", filter)
+        dialog.acceptMode = qt.QFileDialog.AcceptSave
+        dialog.defaultSuffix = suffix
+        return dialog.selectedFiles()[0] if dialog.exec_() else ""
 
     def text(self, title: str, label: str) -> str:
         """Ask for a line of text."""

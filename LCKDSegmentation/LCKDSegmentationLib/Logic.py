@@ -89,33 +89,18 @@ class SegmentationLogic:
         self._start(run, "compare", {"subsets": _subsetsOf(job, subsets)}, waitForCompletion)
         return run
 
-    def redivide(self, run: SegmentRun, division: str) -> bool:
-        """Divide the result of a run anew, into tissues or regions; False if its files are gone by now."""
-        from lckd.errors import LckdError
-
-        if run.folder is None or run.imported is None or not (run.folder / "report.json").is_file():
-            return False
-        from .SceneImport import importResult
-
-        node = run.segmentation
-        if node.GetScene() is None:
-            return False
-        try:
-            run.imported = importResult(node.GetScene(), run.folder, run.job.inputs, division, node)
-        except LckdError:
-            return False
-        run.division = division
-        return True
-
     def importSubset(self, run: CompareRun, subset: str, division: str) -> slicer.vtkMRMLSegmentationNode:
-        """Bring the segmentation of one subset of a comparison into the scene.
+        """Bring the segmentation of one subset of a comparison into the scene, in the folder of the comparison.
 
         :raises LckdError: its files are gone, or its volumes are
         """
         from .SceneImport import importResult
+        from .SceneTree import subjectHierarchy
 
-        scene = next(iter(run.job.inputs.values())).GetScene()
-        return importResult(scene, run.outcome.folders[subset], run.job.inputs, division).segmentation
+        imported = importResult(run.job.scene, run.outcome.folders[subset], run.job.inputs, division)
+        if run.outcome.nodes is not None:
+            subjectHierarchy(run.job.scene).SetItemParent(imported.item, run.outcome.nodes.item)
+        return imported.segmentation
 
     def doctor(self, onFinished: Callable[[Request], None]) -> Request:
         """Ask which devices there are and whether the program can be used; torch is loaded in the worker only."""

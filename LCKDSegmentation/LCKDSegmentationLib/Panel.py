@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import qt
+from slicer.i18n import tr as _
 
 from .Logic import SegmentationLogic
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from lckd.errors import LckdError
 
     from .Parameters import SegmentationParameters
-
-ICON_SIZE = 20
 
 
 class DialogsProtocol(Protocol):
@@ -28,8 +27,8 @@ class DialogsProtocol(Protocol):
     def file(self, title: str, filter: str) -> str:
         """Ask for an existing file."""
 
-    def saveFile(self, title: str, filter: str) -> str:
-        """Ask where to write a file."""
+    def saveFile(self, title: str, filter: str, suffix: str) -> str:
+        """Ask where to write a file with this ending."""
 
     def text(self, title: str, label: str) -> str:
         """Ask for a line of text."""
@@ -54,31 +53,20 @@ class RequirementsProtocol(Protocol):
         """
 
 
-@dataclass
-class Panel:
-    """Shared by the sections.
+class Message:
+    """One line for messages; each part of the panel that does work has one below its button."""
 
-    Attributes:
-        ui: the widgets of the ``.ui`` by name.
-        parameters: those that are shown; None while there is no scene.
-        changed: brings the whole panel up to date.
-    """
-
-    ui: Any
-    logic: SegmentationLogic
-    dialogs: DialogsProtocol
-    requirements: RequirementsProtocol
-    parameters: SegmentationParameters | None = None
-    changed: Callable[[], None] = field(default=lambda: None)
+    def __init__(self, label: qt.QLabel) -> None:
+        self._label = label
+        self.say("")
 
     def say(self, text: str) -> None:
         """Show one message; an empty text takes it away."""
-        self.ui.messageLabel.text = text
-        self.ui.messageLabel.setVisible(bool(text))
+        self._show(qt.Qt.PlainText, text)
 
     def sayError(self, error: LckdError) -> None:
         """Show what went wrong and what to do about it."""
-        self.say(f"<b>{_escaped(error.message)}</b> {_escaped(error.action)}")
+        self._show(qt.Qt.RichText, f"<b>{_escaped(error.message)}</b> {_escaped(error.action)}")
 
     def try_(self, action: Callable[[], Any]) -> bool:
         """Do something that may be refused; show the refusal. Return whether it was done."""
@@ -91,9 +79,42 @@ class Panel:
             return False
         return True
 
+    def _show(self, textFormat: int, text: str) -> None:
+        self._label.textFormat = textFormat
+        self._label.text = text
+        self._label.setVisible(bool(text))
+
+
+@dataclass
+class Panel:
+    """Shared by the sections.
+
+    Attributes:
+        ui: the widgets of the ``.ui`` by name.
+        parameters: those that are shown; None while there is no scene.
+        changed: brings the whole panel up to date.
+        isEntered: whether the user sees the panel; while not, the views are left alone.
+    """
+
+    ui: Any
+    logic: SegmentationLogic
+    dialogs: DialogsProtocol
+    requirements: RequirementsProtocol
+    parameters: SegmentationParameters | None = None
+    changed: Callable[[], None] = field(default=lambda: None)
+    isEntered: bool = True
+
+    def __post_init__(self) -> None:
+        self.message = Message(self.ui.messageLabel)
+        self.say, self.sayError, self.try_ = self.message.say, self.message.sayError, self.message.try_
+
     def ensureRequirements(self) -> bool:
         """See to it that the engine can run; what stands in the way is shown."""
         return self.try_(self.requirements.ensure)
+
+    def setProblem(self) -> str:
+        """Return why there is no parameter set to work with; empty if there is one."""
+        return "" if self.parameters is not None else _("Make a parameter set first.")
 
 
 def fillTable(table: qt.QTableWidget, headers: list[str], rows: list[list[str]]) -> None:
@@ -112,7 +133,8 @@ def prepareTable(table: qt.QTableWidget, headers: list[str]) -> None:
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.verticalHeader().setVisible(False)
-    table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+    table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
     table.setTabKeyNavigation(False)
 
 
@@ -125,8 +147,8 @@ def setEnabledWithReason(widget: qt.QWidget, problem: str, toolTip: str) -> None
 def showWarning(icon: qt.QLabel, label: qt.QLabel, text: str) -> None:
     """Show a warning with the warning sign of the style in use; an empty text hides both."""
     if text:
-        sign = icon.style().standardIcon(qt.QStyle.SP_MessageBoxWarning)
-        icon.setPixmap(sign.pixmap(qt.QSize(ICON_SIZE, ICON_SIZE)))
+        size = icon.style().pixelMetric(qt.QStyle.PM_SmallIconSize)
+        icon.setPixmap(icon.style().standardIcon(qt.QStyle.SP_MessageBoxWarning).pixmap(qt.QSize(size, size)))
     label.text = f"<b>{_escaped(text)}</b>" if text else ""
     icon.setVisible(bool(text))
     label.setVisible(bool(text))

@@ -15,6 +15,8 @@ MODULE_NAME = "LCKDSegmentation"
 #: In the order of the network's inputs and of every table (`lckd.sequences`).
 SEQUENCE_KEYS = ("flair", "t1", "t1c", "t2")
 MAX_THREADS = 1024
+#: Stands in the list of subsets where the user wants none.
+NO_SUBSET = "none"
 
 
 class Division(enum.Enum):
@@ -63,7 +65,8 @@ class SegmentationParameters:
     """The parameters of the module; one set for each patient, as many sets in a scene as wanted.
 
     ``useFlair`` and so on leave a chosen volume out without forgetting it. An empty `model` means the embedded one,
-    `threads` 0 all threads, an empty `compareSubsets` all subsets of the sequences in use, an empty folder none.
+    `threads` 0 all threads, an empty `compareSubsets` all subsets of the sequences in use (`NO_SUBSET` alone: none), an
+    empty folder none.
     """
 
     flair: slicer.vtkMRMLScalarVolumeNode
@@ -139,6 +142,19 @@ def settingsOf(parameters: SegmentationParameters) -> RunSettings:
         probabilities=parameters.probabilities,
         uncertainty=parameters.uncertainty,
     )
+
+
+def segmentationToReplace(parameters: SegmentationParameters) -> slicer.vtkMRMLSegmentationNode | None:
+    """Return the segmentation that takes the next result, if the user wants that.
+
+    One that lies on a volume that is not chosen now, or that was changed by hand, is kept, and the result is added.
+    """
+    from .TumorSegments import isUnchanged, referenceVolume
+
+    node = parameters.segmentation
+    if node is None or parameters.rerun != Rerun.REPLACE or not isUnchanged(node):
+        return None
+    return node if referenceVolume(node) in chosenVolumes(parameters).values() else None
 
 
 def inputsProblem(parameters: SegmentationParameters) -> str:

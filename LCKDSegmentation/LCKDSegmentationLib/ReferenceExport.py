@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from lckd.errors import InputError
 
@@ -33,13 +34,17 @@ def writeReference(
     :raises OutputError: the folder cannot be written to
     """
     matrix = ijkToWorld(grid)
-    image = _ofSegmentation(node, grid) if node.IsA("vtkMRMLSegmentationNode") else _ofLabelMap(node, grid)
+    image = tissueLabels(node, grid) if node.IsA("vtkMRMLSegmentationNode") else _ofLabelMap(node, grid)
     writeVolume(image, matrix, path)
 
 
-def _ofSegmentation(
+def tissueLabels(
     node: slicer.vtkMRMLSegmentationNode, grid: slicer.vtkMRMLScalarVolumeNode
 ) -> slicer.vtkOrientedImageData:
+    """Return the label map (1 NCR/NET, 2 ED, 3 ET) on all voxels of `grid` of a segmentation's tissues or regions.
+
+    :raises InputError: it is not said, or cannot be told, which of its segments is which
+    """
     segmentIDs, labels = vtk.vtkStringArray(), vtk.vtkIntArray()
     kinds = _kindsOfSegments(node)
     for kind, label in _LABEL_OF_SEGMENT.items():
@@ -47,7 +52,7 @@ def _ofSegmentation(
             segmentIDs.InsertNextValue(segmentID)
             labels.InsertNextValue(label)
     if not node.CreateBinaryLabelmapRepresentation():
-        raise _unknown("The reference segmentation cannot be made a label map.")
+        raise _unknown(_("The reference segmentation cannot be made a label map."))
     image = slicer.vtkOrientedImageData()
     slicer.vtkSlicerSegmentationsModuleLogic.GenerateMergedLabelmapInReferenceGeometry(
         node, grid, segmentIDs, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, image, labels
@@ -64,14 +69,16 @@ def _kindsOfSegments(node: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
         segment = segmentation.GetSegment(segmentID)
         kind = recognizeSegment(segmentID, segment)
         if kind is None:
-            raise _unknown(f"The segment '{segment.GetName()}' of the reference is none of ET, NCR, ED, TC, WT.")
+            words = _("The segment '{name}' of the reference is none of ET, NCR, ED, TC, WT.")
+            raise _unknown(words.format(name=segment.GetName()))
         kinds[segmentID] = kind
     found = set(kinds.values())
     if not found:
-        raise _unknown("The reference segmentation has no segment.")
+        raise _unknown(_("The reference segmentation has no segment."))
     missing = sorted((_NESTED | {"ET"}) - found)
     if found & _NESTED and missing:
-        raise _unknown(f"The reference has nested regions, but no segment {missing[0]}.")
+        words = _("The reference has nested regions, but no segment {name}.")
+        raise _unknown(words.format(name=missing[0]))
     return kinds
 
 
@@ -102,7 +109,8 @@ def _tissueValues(node: slicer.vtkMRMLLabelMapVolumeNode, array: NDArray[Any]) -
         return {value: kind for value, kind in named.items() if kind}
     unknown = [value for value in values if value not in _VALUES]
     if unknown:
-        raise _unknown(f"The reference label map has the value {unknown[0]}, whose meaning is not known.")
+        words = _("The reference label map has the value {value}, whose meaning is not known.")
+        raise _unknown(words.format(value=unknown[0]))
     return {value: _VALUES[value] for value in values}
 
 
@@ -116,5 +124,5 @@ def _unknown(message: str) -> InputError:
     return InputError(
         "REFERENCE_UNKNOWN",
         message,
-        "Name the segments ET, NCR and ED (or ET, TC and WT) and delete all others.",
+        _("Name the segments ET, NCR and ED (or ET, TC and WT) and delete all others."),
     )

@@ -11,7 +11,10 @@ from .About import disclaimer
 from .Panel import Panel, fillTable, prepareTable, setEnabledWithReason
 
 if TYPE_CHECKING:
+    from .Parameters import SegmentationParameters
     from .Runs import SegmentRun
+
+STATUS_MILLISECONDS = 10000
 
 
 class ResultSection:
@@ -19,32 +22,33 @@ class ResultSection:
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
-        self._run: SegmentRun | None = None
-        self._isDividing = False
         ui = panel.ui
         prepareTable(ui.volumesTable, [_("Region"), _("Volume (mL)")])
         ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "LCKD.Model")
         ui.opacitySlider.connect("valueChanged(double)", self._setOpacity)
         ui.show3DBox.connect("toggled(bool)", self._show3D)
+        ui.divisionSelector.connect("activated(int)", self._divideAnew)
+        ui.resultSelector.connect("nodeActivated(vtkMRMLNode*)", self._showChosen)
 
     @property
     def segmentation(self) -> slicer.vtkMRMLSegmentationNode | None:
         """The segmentation that is shown here."""
         return self._panel.parameters.segmentation if self._panel.parameters is not None else None
 
-    def take(self, run: SegmentRun) -> None:
-        """Show a new result: over its volume in all slice views, at the tumor."""
-        self._run = run
-        self._panel.parameters.segmentation = run.segmentation
-        showOverVolume(run.segmentation, run.job.inputs[run.segmentation.GetAttribute("LCKD.Grid")])
-
-    def forget(self) -> None:
-        """The files of the last run are gone."""
-        self._run = None
+    def take(self, run: SegmentRun, parameters: SegmentationParameters) -> None:
+        """Keep a new result in the parameter set it was made from, and show it, if that is the one on screen."""
+        if parameters.parameterNode.GetScene() is not None:
+            parameters.segmentation = run.segmentation
+        shown = self._panel.parameters
+        if shown is None or shown.parameterNode is not parameters.parameterNode:
+            return
+        if self._panel.isEntered:
+            showOverVolume(run.segmentation, run.job.inputs[run.segmentation.GetAttribute("LCKD.Grid")])
+        else:
+            slicer.util.showStatusMessage(_("The tumor segmentation is done."), STATUS_MILLISECONDS)
 
     def update(self) -> None:
-        """Show the segmentation of now, divided as is chosen now."""
-        self._divideAnew()
+        """Show the segmentation of now."""
         node, ui = self.segmentation, self._panel.ui
         display = node.GetDisplayNode() if node is not None else None
         problem = "" if display is not None else _("There is no segmentation yet.")
@@ -74,25 +78,28 @@ class ResultSection:
         if self.segmentation is not None:
             showSurface(self.segmentation, shown)
 
-    def _divideAnew(self) -> None:
-        """Divide the result at hand as chosen; one whose files are gone stays as it is."""
-        run, parameters = self._run, self._panel.parameters
-        if run is None or parameters is None or run.imported is None or run.segmentation is not self.segmentation:
-            return
-        division = parameters.division.value
-        if division == run.division or self._isDividing:
-            return
-        # Nodes that change meanwhile bring the panel up to date, which would begin it again.
-        self._isDividing = True
-        if not self._panel.logic.redivide(run, division):
-            self._run = None
-        self._isDividing = False
+    def _divideAnew(self, _index: int) -> None:
+        """The user chooses another division: the segmentation at hand follows, with the user's corrections in it."""
+        from .TumorSegments import divideAnew
+
+        node, parameters = self.segmentation, self._panel.parameters
+        if node is not None and node.GetAttribute("LCKD.Model"):
+            self._panel.try_(lambda: divideAnew(node, parameters.division.value))
+            self._panel.changed()
+
+    def _showChosen(self, node: slicer.vtkMRMLSegmentationNode | None) -> None:
+        """The user chooses a segmentation: one wants to see it."""
+        from .Views import showAlone
+
+        if node is not None:
+            showAlone(node)
 
 
 def showOverVolume(segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Show a volume in all slice views, and move them to the middle of what is segmented over it."""
-    from .Views import jumpToTumor
+    from .Views import jumpToTumor, showAlone
 
+    showAlone(segmentation)
     scene = segmentation.GetScene()
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
         composite = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")

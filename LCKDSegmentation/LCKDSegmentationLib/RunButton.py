@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import qt
 from slicer.i18n import tr as _
 
-from .Panel import Panel, setEnabledWithReason
+from .Panel import Message, Panel, setEnabledWithReason
 from .ProgressDisplay import ProgressDisplay
 
 
@@ -33,6 +33,7 @@ class ButtonWords:
 class RunButton:
     """Starts, shows and cancels one piece of work at a time.
 
+    :param message: takes what is to be said
     :param problem: says why nothing can be started now; empty if it can
     :param start: starts the work and calls `begin` with it; it may be refused with an ``LckdError``
 
@@ -45,12 +46,14 @@ class RunButton:
         panel: Panel,
         button: qt.QPushButton,
         progress: ProgressDisplay,
+        message: Message,
         words: ButtonWords,
         problem: Callable[[], str],
         start: Callable[[], None],
     ) -> None:
         self.run: Any = None
         self.progress = progress
+        self.message = message
         self._panel = panel
         self._button = button
         self._words = words
@@ -81,9 +84,9 @@ class RunButton:
             self._isStopping = True
             self.update()
             self.run.cancel()
-        elif self._panel.ensureRequirements() and not self._problem():
-            self._panel.say("")
-            self._panel.try_(self._start)
+        elif self.message.try_(self._panel.requirements.ensure) and not self._problem():
+            self.message.say("")
+            self.message.try_(self._start)
             self._panel.changed()
 
     def begin(self, run: Cancellable) -> None:

@@ -136,7 +136,7 @@ class Run:
 class SegmentRun(Run):
     """A segmentation from one subset.
 
-    :param division: `SceneImport.TISSUES` or `SceneImport.REGIONS`
+    :param division: `TumorSegments.TISSUES` or `TumorSegments.REGIONS`
     :param replaced: the segmentation of a former run to be replaced
     """
 
@@ -153,7 +153,6 @@ class SegmentRun(Run):
         self.replaced = replaced
         #: The nodes of the result, once it is there.
         self.imported: ImportedRun | None = None
-        self.folder: Path | None = None
 
     @property
     def segmentation(self) -> slicer.vtkMRMLSegmentationNode:
@@ -166,9 +165,8 @@ class SegmentRun(Run):
 
         # The user may have deleted what was to be replaced.
         replaced = self.replaced if self.replaced is not None and self.replaced.GetScene() is not None else None
-        scene = next(iter(self.job.inputs.values())).GetScene()
-        self.folder = Path(result["files"]["segmentation"]).parent
-        self.imported = importResult(scene, self.folder, self.job.inputs, self.division, replaced)
+        folder = Path(result["files"]["segmentation"]).parent
+        self.imported = importResult(self.job.scene, folder, self.job.inputs, self.division, replaced)
 
 
 @dataclass
@@ -219,12 +217,9 @@ class CompareRun(Run):
 
     def _bringIn(self, result: dict[str, Any]) -> None:
         from .ComparisonNodes import addComparison, rowOf
-        from .SceneTree import itemOf, subjectHierarchy
+        from .SceneTree import studyOf
 
         rows = [rowOf(row) for row in result["subsets"]]
         basis = str(result["basis"])
-        grid = self.job.inputs[str(result["report"]["grid"])]
-        scene = grid.GetScene()
-        study = subjectHierarchy(scene).GetItemParent(itemOf(grid))
         self.outcome.rows, self.outcome.basis = rows, basis
-        self.outcome.nodes = addComparison(scene, rows, basis, study)
+        self.outcome.nodes = addComparison(self.job.scene, rows, basis, studyOf(self.job.gridVolume, self.job.scene))

@@ -12,20 +12,16 @@ import vtk
 from slicer.i18n import tr as _
 
 from lckd.errors import InputError
+from lckd.sequences import Sequence
 
 from .RunReport import attributesOf, fillVolumesTable, readReport, reportText, subsetTitle, volumesInMl
 from .SceneTree import placeBelow, placeBeside, subjectHierarchy
-from .SegmentationNodes import checkOnGrid, setDisplay, setSegments, tumorSegment
-from .Terminology import REGIONS as REGION_IDS
-from .Terminology import TISSUES as TISSUE_IDS
-from .Terminology import labelsOf
+from .SegmentationNodes import checkOnGrid, setDisplay
+from .TumorSegments import TISSUES, algorithmOf, divide
 from .VolumeFiles import ijkToWorld, imageOf, readVolume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: How the segmentation is divided: tissues ET, NCR/NET, ED side by side, or regions ET, TC, WT one in the other.
-TISSUES, REGIONS = "tissues", "regions"
 
 #: Below this, a probability or an uncertainty is not drawn over the image.
 _DRAWN_FROM = 0.05
@@ -69,14 +65,14 @@ def importResult(
 
     :param folder: holds ``segmentation.nrrd``, ``report.json`` and, where asked for, probabilities and uncertainty
     :param inputs: the volumes the job was made from, by sequence
-    :param division: `TISSUES` or `REGIONS`
+    :param division: `TumorSegments.TISSUES` or `TumorSegments.REGIONS`
     :param replaced: the segmentation of a former run to be replaced (it keeps its node ID and the way it is shown);
         None: the result is added
     :raises InputError: the result is missing or damaged, or does not belong to these volumes; the scene is unchanged
     """
     report = readReport(folder / "report.json")
     grid = inputs.get(report["grid"])
-    if grid is None:
+    if grid is None or grid.GetScene() is not scene:
         raise _elsewhere(report["grid"])
     result = _readResult(folder, report, grid)
     volumes = volumesInMl(result.labels, _voxelMl(grid))
@@ -122,7 +118,7 @@ def _readResult(folder: Path, report: dict[str, Any], grid: slicer.vtkMRMLScalar
     checkOnGrid(labels, grid, _("result"))
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 3:
         raise InputError(
-            "RESULT_UNREADABLE", "The result holds labels that are not known.", "Run the segmentation again."
+            "RESULT_UNREADABLE", _("The result holds labels that are not known."), _("Run the segmentation again.")
         )
     maps = {}
     for path in sorted({*folder.glob("probability_*.nrrd"), *folder.glob("uncertainty.nrrd")}):
@@ -146,18 +142,9 @@ def _segmentationName(report: dict[str, Any]) -> str:
 def _fillSegmentation(
     node: slicer.vtkMRMLSegmentationNode, grid: slicer.vtkMRMLScalarVolumeNode, result: ResultFiles, division: str
 ) -> None:
-    import numpy as np
-
     if node.GetAttribute("LCKD.Subset") not in (None, "+".join(result.report["present"])):
         node.SetName(node.GetScene().GenerateUniqueName(_segmentationName(result.report)))
-    if division == TISSUES:
-        layers = [(result.labels, {labelsOf(tissue)[0]: tumorSegment(tissue) for tissue in TISSUE_IDS})]
-    else:
-        layers = [
-            (np.isin(result.labels, labelsOf(region)).astype(np.uint8), {1: tumorSegment(region)})
-            for region in REGION_IDS
-        ]
-    setSegments(node, grid, layers, f"LCKD {result.report['model']['name']}")
+    divide(node, grid, result.labels, division, algorithmOf(result.report["model"]["name"]))
     for name, value in attributesOf(result.report).items():
         node.SetAttribute(name, value)
     node.SetAttribute("LCKD.Empty", "0" if result.labels.any() else "1")
@@ -230,6 +217,8 @@ def _voxelMl(grid: slicer.vtkMRMLScalarVolumeNode) -> float:
 def _elsewhere(sequence: str) -> InputError:
     return InputError(
         "RESULT_ELSEWHERE",
-        f"The result lies on the voxels of {sequence}, whose volume is no longer chosen.",
-        "Choose that volume again, or run the segmentation again.",
+        _("The result lies on the voxels of {sequence}, whose volume was deleted or is no longer chosen.").format(
+            sequence=Sequence(sequence).title
+        ),
+        _("Choose a volume for it again, and run the segmentation again."),
     )

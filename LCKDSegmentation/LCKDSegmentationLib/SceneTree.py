@@ -20,12 +20,20 @@ def itemOf(node: slicer.vtkMRMLNode) -> int:
     return tree.GetItemByDataNode(node) or tree.CreateItem(tree.GetSceneItemID(), node)
 
 
+def studyOf(volume: slicer.vtkMRMLVolumeNode, scene: slicer.vtkMRMLScene) -> int:
+    """Return the item below which what belongs to a volume goes; that of the scene if the volume was deleted."""
+    tree = subjectHierarchy(scene)
+    if volume.GetScene() is not scene:
+        return tree.GetSceneItemID()
+    study = tree.GetItemAncestorAtLevel(itemOf(volume), slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy())
+    return study or tree.GetItemParent(itemOf(volume))
+
+
 def placeBeside(node: slicer.vtkMRMLNode, sibling: slicer.vtkMRMLNode) -> int:
     """Put a node directly into the study of another one (without a study: where that one lies), and return its item."""
     tree = subjectHierarchy(node.GetScene())
-    item, beside = itemOf(node), itemOf(sibling)
-    study = tree.GetItemAncestorAtLevel(beside, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy())
-    tree.SetItemParent(item, study or tree.GetItemParent(beside))
+    item = itemOf(node)
+    tree.SetItemParent(item, studyOf(sibling, node.GetScene()))
     return item
 
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from slicer.i18n import tr as _
 
 from .Panel import Panel
-from .Parameters import Rerun, inputsProblem, settingsOf, usedVolumes
+from .Parameters import (
+    Rerun,
+    SegmentationParameters,
+    inputsProblem,
+    segmentationToReplace,
+    settingsOf,
+    usedVolumes,
+)
 from .ProgressDisplay import ProgressDisplay, timeWords
 from .RunButton import ButtonWords, RunButton
 from .Runs import Run, SegmentRun
@@ -17,15 +24,20 @@ class SegmentSection:
     """Starts and cancels segmentations.
 
     :param modelProblem: says why the model cannot be used; empty if it can
-    :param onSegmented: takes a run that ended well
+    :param onSegmented: takes a run that ended well, and the parameter set from which it was started
     """
 
     def __init__(
-        self, panel: Panel, modelProblem: Callable[[], str], onSegmented: Callable[[SegmentRun], None]
+        self,
+        panel: Panel,
+        modelProblem: Callable[[], str],
+        onSegmented: Callable[[SegmentRun, SegmentationParameters], None],
     ) -> None:
         self._panel = panel
         self._modelProblem = modelProblem
         self._onSegmented = onSegmented
+        self._parameters: SegmentationParameters | None = None
+        self._isKept = False
         words = ButtonWords(
             _("Segment"),
             _("Segment the tumor from the sequences in use. For research use only."),
@@ -33,8 +45,9 @@ class SegmentSection:
             _("The segmentation is being stopped."),
         )
         progress = ProgressDisplay(panel.ui.segmentProgress, panel.ui.segmentStatus)
-        self._button = RunButton(panel, panel.ui.segmentButton, progress, words, self.problem, self._start)
-        panel.say("")
+        self._button = RunButton(
+            panel, panel.ui.segmentButton, progress, panel.message, words, self.problem, self._start
+        )
 
     @property
     def isRunning(self) -> bool:
@@ -44,7 +57,7 @@ class SegmentSection:
     def problem(self) -> str:
         """Return why one cannot segment now; empty if one can."""
         if self._panel.parameters is None:
-            return _("There is no scene.")
+            return self._panel.setProblem()
         if self._panel.logic.current is not None:
             return _("Wait for the end of the comparison, or cancel it.")
         return inputsProblem(self._panel.parameters) or self._modelProblem()
@@ -59,7 +72,9 @@ class SegmentSection:
 
     def _start(self) -> None:
         parameters = self._panel.parameters
-        replaced = parameters.segmentation if parameters.rerun == Rerun.REPLACE else None
+        replaced = segmentationToReplace(parameters)
+        self._isKept = parameters.rerun == Rerun.REPLACE and parameters.segmentation is not None and replaced is None
+        self._parameters = parameters
         run = self._panel.logic.segment(
             usedVolumes(parameters),
             settingsOf(parameters),
@@ -83,11 +98,12 @@ class SegmentSection:
         elif run.error is not None:
             self._panel.sayError(run.error)
         else:
-            self._onSegmented(run)
+            self._onSegmented(run, self._parameters)
             self._panel.say(self._words(run))
         self._panel.changed()
 
     def _words(self, run: SegmentRun) -> str:
         found = _("No tumor was found.") if run.imported is not None and run.imported.isEmpty else _("Done.")
         took = _("It took {time}.").format(time=timeWords(run.elapsedSeconds))
-        return " ".join([found, took, *run.warnings])
+        kept = _("The former segmentation was changed by hand or is of other volumes; it was kept.")
+        return " ".join([found, took, *([kept] if self._isKept else []), *run.warnings])

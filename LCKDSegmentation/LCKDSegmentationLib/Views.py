@@ -70,6 +70,16 @@ def showPanels(
     _alignWithFirst(sliceNodes)
 
 
+def showAlone(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+    """Show a segmentation in all views and hide the others that this module made; those of the user stay."""
+    for node in _nodesOf(segmentation.GetScene(), "vtkMRMLSegmentationNode"):
+        isOurs = node.GetAttribute("LCKD.Model") or node.GetAttribute("LCKD.Difference")
+        if isOurs and node is not segmentation and node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetVisibility(False)
+    showEverywhere(segmentation)
+    segmentation.GetDisplayNode().SetVisibility(True)
+
+
 def showOnlyIn(
     scene: slicer.vtkMRMLScene, segmentation: slicer.vtkMRMLSegmentationNode, sliceViewIDs: Sequence[str]
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from .About import disclaimer
 from .BatchSection import BatchSection
@@ -52,12 +53,14 @@ class SegmentationWidget(qt.QWidget):
         self.panel.changed = self.update_
         self.ui.disclaimerLabel.text = f"<b>{disclaimer()}</b>"
         self.ui.parameterNodeSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE_NAME)
+        self.ui.parameterNodeSelector.setNodeTypeLabel(_("Parameter set"), "vtkMRMLScriptedModuleNode")
+        self.ui.parameterNodeSelector.baseName = MODULE_NAME
         self.sequences = SequencesSection(self.panel)
         self.models = ModelSection(self.panel)
         self.segment = SegmentSection(self.panel, self.models.problem, self._takeSegmentation)
         self.result = ResultSection(self.panel)
-        self.views = ComparisonViews(self.panel)
         self.compare = CompareSection(self.panel, self.models.problem, self._takeComparison)
+        self.views = ComparisonViews(self.panel, self.compare.message)
         self.batch = BatchSection(self.panel, self.models.problem)
         self._guiTag: int | None = None
         self._observerTag: int | None = None
@@ -84,9 +87,14 @@ class SegmentationWidget(qt.QWidget):
 
     def enter(self) -> None:
         """The user opens the module: see which devices and models there are now."""
+        self.panel.isEntered = True
         self.models.readModels()
         self.models.askForDevices()
         self.update_()
+
+    def exit(self) -> None:
+        """The user opens another module; what is under way goes on, but leaves the views alone."""
+        self.panel.isEntered = False
 
     def closeScene(self) -> None:
         """The scene is about to be closed: stop what belongs to it and leave nothing behind."""
@@ -94,9 +102,8 @@ class SegmentationWidget(qt.QWidget):
         self.logic.closeCase()
         self.segment.stop()
         self.compare.stop()
-        self.views.forget()
-        self.result.forget()
         self.panel.say("")
+        self.compare.message.say("")
         self.update_()
 
     def cleanUp(self) -> None:
@@ -142,8 +149,8 @@ class SegmentationWidget(qt.QWidget):
     def _onModified(self, _caller: object = None, _event: str = "") -> None:
         self.update_()
 
-    def _takeSegmentation(self, run: SegmentRun) -> None:
-        self.result.take(run)
+    def _takeSegmentation(self, run: SegmentRun, parameters: SegmentationParameters) -> None:
+        self.result.take(run, parameters)
 
-    def _takeComparison(self, run: CompareRun) -> None:
+    def _takeComparison(self, run: CompareRun | None) -> None:
         self.views.take(run)

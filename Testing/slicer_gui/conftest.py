@@ -1,5 +1,6 @@
 """Slicer's Python world for the tests of the panels: see `stand_ins`."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,3 +67,64 @@ def keep_settings(app: Any) -> Iterator[Any]:
     """``slicer.app.settings()``, emptied after the test."""
     yield app.settings()
     app.settings().clear()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """One worker for all tests, since it takes seconds to load torch."""
+    from panel_parts import real_client
+
+    made = real_client()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def users_models(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LCKD_MODELS", str(tiny_model.parent))
+    from panel_parts import make_python_slicer
+
+    make_python_slicer(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def widget(scene: Any, client: Any, users_models: None) -> Iterator[Any]:
+    from panel_parts import FakeDialogs, FakeRequirements
+
+    from LCKDSegmentationLib.Logic import SegmentationLogic
+    from LCKDSegmentationLib.Parameters import SegmentationParameters
+    from LCKDSegmentationLib.Widget import SegmentationWidget
+
+    made = SegmentationWidget(SegmentationLogic(client), FakeDialogs(), FakeRequirements())
+    made.setScene(scene)
+    made.setParameters(SegmentationParameters(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "LCKD")))
+    made.panel.parameters.model = "tiny"
+    yield made
+    made.closeScene()
+    made.deleteLater()
+
+
+@pytest.fixture
+def volumes(scene: Any, widget: Any, case_folder: Path) -> dict[str, Any]:
+    """FLAIR, T1c and T2 of a made case, found by *Detect*."""
+    from panel_parts import read_volume
+
+    made = {s: read_volume(scene, case_folder / f"{s}.nii.gz", f"AX {s}") for s in ("flair", "t1c", "t2")}
+    for sequence, volume in made.items():
+        widget.sequences.selector(sequence).setCurrentNode(volume)
+    return made
+
+
+@pytest.fixture
+def segment(widget: Any, wait_until: Callable[..., None]) -> Callable[[], Any]:
+    """Presses Segment and returns the segmentation."""
+
+    def press() -> Any:
+        widget.ui.segmentButton.click()
+        assert widget.segment.isRunning, widget.ui.messageLabel.text
+        wait_until(lambda: not widget.segment.isRunning, 120)
+        assert widget.ui.messageLabel.text.startswith("Done."), widget.ui.messageLabel.text
+        return widget.panel.parameters.segmentation
+
+    return press

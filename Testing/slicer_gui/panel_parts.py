@@ -83,7 +83,7 @@ class FakeDialogs:
     def file(self, title: str, filter: str) -> str:
         return self._answer("file")
 
-    def saveFile(self, title: str, filter: str) -> str:
+    def saveFile(self, title: str, filter: str, suffix: str) -> str:
         return self._answer("saveFile")
 
     def text(self, title: str, label: str) -> str:

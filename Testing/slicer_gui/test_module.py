@@ -144,7 +144,7 @@ def test_reload_reads_the_library_anew(widget: Any) -> None:
     slicer.modules.LCKDSegmentationWidget = widget
     slicer.modules.lckdsegmentation.widgetRepresentation = lambda: widget.parent
     panel, closed = widget.panel, []
-    widget.panel = SimpleNamespace(cleanUp=lambda: closed.append(True))
+    widget.panel = SimpleNamespace(ui=panel.ui, cleanUp=lambda: closed.append(True))
     try:
         widget.onReload()
         assert "LCKDSegmentationLib.Widget" not in sys.modules

@@ -2,74 +2,26 @@
 
 import csv
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import slicer
-from panel_parts import FakeDialogs, FakeRequirements, make_python_slicer, read_volume, real_client
 from phantoms import write_case, write_tiny_model
 from PIL import Image
 from stand_ins import plot_widgets
 
-from LCKDSegmentationLib.Logic import SegmentationLogic
-from LCKDSegmentationLib.Parameters import Division, Rerun, SegmentationParameters
-from LCKDSegmentationLib.WorkerClient import WorkerClient
+from LCKDSegmentationLib.Parameters import Division, Rerun
 
 Wait = Callable[..., None]
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[WorkerClient]:
-    """One worker for all tests, since it takes seconds to load torch."""
-    made = real_client()
-    yield made
-    made.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def users_models(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LCKD_MODELS", str(tiny_model.parent))
-    make_python_slicer(tmp_path)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-
-
-@pytest.fixture
-def widget(scene: Any, client: WorkerClient) -> Iterator[Any]:
-    from LCKDSegmentationLib.Widget import SegmentationWidget
-
-    made = SegmentationWidget(SegmentationLogic(client), FakeDialogs(), FakeRequirements())
-    made.setScene(scene)
-    made.setParameters(SegmentationParameters(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "LCKD")))
-    made.panel.parameters.model = "tiny"
-    yield made
-    made.closeScene()
-    made.deleteLater()
-
-
-@pytest.fixture
-def volumes(scene: Any, widget: Any, case_folder: Path) -> dict[str, Any]:
-    """FLAIR, T1c and T2 of a made case, found by *Detect*."""
-    made = {s: read_volume(scene, case_folder / f"{s}.nii.gz", f"AX {s}") for s in ("flair", "t1c", "t2")}
-    for sequence, volume in made.items():
-        widget.sequences.selector(sequence).setCurrentNode(volume)
-    return made
-
-
-@pytest.fixture
-def segment(widget: Any, wait_until: Wait) -> Callable[[], Any]:
-    """Presses Segment and returns the segmentation."""
-
-    def press() -> Any:
-        widget.ui.segmentButton.click()
-        assert widget.segment.isRunning, widget.ui.messageLabel.text
-        wait_until(lambda: not widget.segment.isRunning, 120)
-        assert widget.ui.messageLabel.text.startswith("Done."), widget.ui.messageLabel.text
-        return widget.panel.parameters.segmentation
-
-    return press
+def choose(widget: Any, division: Division) -> None:
+    """Choose how the segmentation is divided, as a user does."""
+    index = list(Division).index(division)
+    widget.ui.divisionSelector.currentIndex = index
+    widget.ui.divisionSelector.activated.emit(index)
 
 
 def segment_ids(node: Any) -> list[str]:
@@ -138,10 +90,10 @@ def test_result_is_added_where_the_one_to_replace_was_deleted_meanwhile(
 @pytest.mark.usefixtures("volumes")
 def test_division_changes_the_segmentation_at_hand(widget: Any, segment: Callable[[], Any]) -> None:
     node = segment()
-    widget.ui.divisionSelector.currentIndex = list(Division).index(Division.REGIONS)
+    choose(widget, Division.REGIONS)
     assert segment_ids(node) == ["ET", "TC", "WT"]
     assert widget.panel.parameters.segmentation is node
-    widget.ui.divisionSelector.currentIndex = list(Division).index(Division.TISSUES)
+    choose(widget, Division.TISSUES)
     assert segment_ids(node) == ["ET", "NCR", "ED"]
 
 
@@ -189,7 +141,7 @@ def compared(widget: Any, volumes: dict[str, Any], wait_until: Wait) -> Any:
         return not widget.compare.isRunning
 
     wait_until(is_done, 240)
-    assert widget.ui.messageLabel.text.startswith("The comparison is done."), widget.ui.messageLabel.text
+    assert widget.ui.compareMessageLabel.text.startswith("The comparison is done."), widget.ui.messageLabel.text
     assert {3, 6} <= set(counts), "the table did not fill as results arrived"
     return widget
 
@@ -220,7 +172,7 @@ def test_comparison_fills_its_table_and_shows_rows(
     assert difference.GetAttribute("LCKD.Difference") == "WT flair t1c"
     for button in (ui.twoUpButton, ui.fourUpButton):
         button.click()
-        assert ui.messageLabel.text.startswith("The comparison is done.")
+        assert ui.compareMessageLabel.text.startswith("The comparison is done.")
     names = {node.GetLayoutName() for node in nodes_of(scene, "vtkMRMLSliceNode")}
     assert {"LCKD1", "LCKD2", "LCKD3", "LCKD4"} <= names
     assert "What costs most Dice" in ui.importanceLabel.text
@@ -230,23 +182,24 @@ def test_comparison_fills_its_table_and_shows_rows(
     ):
         button.click()
         assert shown_chart(scene).GetTitle() == title
-    compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "table")
-    ui.exportButton.click()
+    table, chart = compared.views._actions
+    compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "table.csv")
+    table.trigger()
     with (tmp_path / "table.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 9
     assert float(rows[6]["dice"]) == 1.0
     compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "chart.png")
-    ui.exportButton.click()
-    assert ui.messageLabel.text == f"Written: {tmp_path / 'chart.png'}"
+    chart.trigger()
+    assert ui.compareMessageLabel.text == f"Written: {tmp_path / 'chart.png'}"
     assert shown_chart(scene).GetTitle() == "Dice by subset"
     with Image.open(tmp_path / "chart.png") as picture:
         assert picture.size == plot_widgets.SIZE
         assert len(picture.getcolors()) > 2, "nothing is drawn"
     monkeypatch.setattr(slicer.app, "_layoutManager", EmptyLayout())
     compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "none.png")
-    ui.exportButton.click()
-    assert "shown in no view" in ui.messageLabel.text
+    chart.trigger()
+    assert "shown in no view" in ui.compareMessageLabel.text
     assert not (tmp_path / "none.png").exists()
 
 
@@ -342,7 +295,7 @@ def test_batch_runs_the_command_and_lists_its_cases(widget: Any, wait_until: Wai
     states = {ui.batchTable.item(row, 0).text(): ui.batchTable.item(row, 1).text() for row in range(2)}
     assert states["good"] == "Done"
     assert states["bad"].startswith("Failed: ")
-    assert ui.messageLabel.text.startswith("1 done, 0 were done before, 1 failed.")
+    assert ui.batchMessageLabel.text.startswith("1 done, 0 were done before, 1 failed.")
     report = json.loads((tmp_path / "results" / "good" / "report.json").read_text())
     assert (report["model"]["name"], report["device"]) == ("tiny", "cpu")
 
@@ -356,6 +309,6 @@ def test_batch_is_cancelled_with_its_processes(widget: Any, wait_until: Wait, tm
     assert Path(f"/proc/{process}").exists()
     widget.ui.batchButton.click()
     assert not widget.batch.isRunning
-    assert widget.ui.messageLabel.text.startswith("The batch was cancelled.")
+    assert widget.ui.batchMessageLabel.text.startswith("The batch was cancelled.")
     assert not Path(f"/proc/{process}").exists()
     assert widget.ui.batchButton.text == "Run batch"

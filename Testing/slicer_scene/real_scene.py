@@ -8,10 +8,15 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import DirectViewFactory, SliceView, ThreeDView, ViewLayoutDefinition
+
+sys.path.append(str(Path(__file__).parents[1] / "slicer_gui"))
+
+from stand_ins.desktop_tree import keep_tree_like_the_desktop
 
 _translation = types.ModuleType("slicer.i18n")
 _translation.tr = lambda text: text
@@ -21,23 +26,9 @@ sys.modules.setdefault("slicer.i18n", _translation)
 def start_application() -> SlicerApp:
     """Slicer's scene and logic; views are rendered offscreen."""
     application = SlicerApp()
-    _keep_tree_like_the_desktop(application.scene)
+    keep_tree_like_the_desktop(application.scene)
     application.view_manager.register_factory(DirectViewFactory(do_render_offscreen=True))
     return application
-
-
-def _keep_tree_like_the_desktop(scene: object) -> None:
-    """The item of a node goes with the node: the subject hierarchy's Qt logic does so in Slicer, none does here."""
-    import slicer
-    import vtk
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def remove(scene: object, _event: int, node: object) -> None:
-        tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-        if not scene.IsClosing() and not node.IsA("vtkMRMLSubjectHierarchyNode") and tree.GetItemByDataNode(node):
-            tree.RemoveItem(tree.GetItemByDataNode(node), False, False)
-
-    scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, remove)
 
 
 def slice_view(

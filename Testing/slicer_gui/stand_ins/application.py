@@ -9,6 +9,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 from trame_slicer.core import SlicerApp
 
+from .desktop_tree import keep_tree_like_the_desktop
 from .plot_widgets import qMRMLPlotWidget
 from .pythonqt import StandInWidget
 
@@ -112,6 +113,7 @@ class qSlicerApplication(QtWidgets.QApplication, StandInWidget):
         super().__init__(["Slicer"])
         self.setApplicationName("Slicer")
         self._core = SlicerApp()
+        keep_tree_like_the_desktop(self._core.scene)
         self._temporary = tempfile.TemporaryDirectory(prefix="slicer-app-")
         # As Slicer: qt.QSettings() without arguments is the same file.
         self.setOrganizationName("Slicer")

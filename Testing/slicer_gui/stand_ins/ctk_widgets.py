@@ -163,7 +163,16 @@ class ctkPathLineEdit(QtWidgets.QWidget, StandInWidget):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._combo)
-        self._combo.editTextChanged.connect(self.currentPathChanged.emit)
+        self._isValid = False
+        self._combo.editTextChanged.connect(self._tell)
+
+    def _tell(self, path: str) -> None:
+        """An empty text is no valid input and is told only by that."""
+        wasValid, self._isValid = self._isValid, bool(path)
+        if path:
+            self.currentPathChanged.emit(path)
+        if wasValid != self._isValid:
+            self.validInputChanged.emit(self._isValid)
 
     def comboBox(self) -> QtWidgets.QComboBox:
         """The field in which the path is typed."""

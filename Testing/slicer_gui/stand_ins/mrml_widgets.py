@@ -42,11 +42,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget, StandInWidget):
     cppSignals: ClassVar[dict[str, str]] = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "_validNodeChanged",
+        "nodeActivated(vtkMRMLNode*)": "nodeActivated",
         "nodeAddedByUser(vtkMRMLNode*)": "nodeAddedByUser",
     }
     currentNodeChanged = QtCore.Signal(object)
     _validNodeChanged = QtCore.Signal(bool)
     currentNodeIDChanged = QtCore.Signal(str)
+    nodeActivated = QtCore.Signal(object)
     nodeAddedByUser = QtCore.Signal(object)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
@@ -65,6 +67,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget, StandInWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._combo)
         self._combo.currentIndexChanged.connect(lambda _index: self._tellIfChanged())
+        self._combo.activated.connect(lambda _index: self.nodeActivated.emit(self.currentNode()))
+        self._typeLabels: dict[str, str] = {}
 
     def mrmlScene(self) -> slicer.vtkMRMLScene | None:
         """The scene, None before one was set."""
@@ -130,6 +134,10 @@ class qMRMLNodeComboBox(QtWidgets.QWidget, StandInWidget):
         """Offer nodes of a class only if they have an attribute (with this value, unless it is None)."""
         self._attributes.append((nodeType, name, None if value is None else str(value)))
         self._update()
+
+    def setNodeTypeLabel(self, label: str, nodeType: str) -> None:
+        """Say what a node of a class is called in the items that add and rename."""
+        self._typeLabels[nodeType] = label
 
     def addNode(self, nodeType: str | None = None) -> slicer.vtkMRMLNode:
         """Add a node, as the item "Create new" does."""

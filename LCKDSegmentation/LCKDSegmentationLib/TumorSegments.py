@@ -1,0 +1,111 @@
+"""The segments of a result: tissues side by side or regions one in the other, and whether they are still as made."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from lckd.errors import InputError
+
+from .ReferenceExport import tissueLabels
+from .SegmentationNodes import setSegments, tumorSegment
+from .Terminology import REGIONS as REGION_IDS
+from .Terminology import TISSUES as TISSUE_IDS
+from .Terminology import labelsOf
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: How the segmentation is divided: tissues ET, NCR/NET, ED side by side, or regions ET, TC, WT one in the other.
+TISSUES, REGIONS = "tissues", "regions"
+_SEGMENT_IDS = {TISSUES: set(TISSUE_IDS), REGIONS: set(REGION_IDS)}
+_STATE = "LCKD.Voxels"
+#: Times of modification say something only within one process.
+_SESSION = uuid.uuid4().hex[:8]
+
+
+def divide(
+    node: slicer.vtkMRMLSegmentationNode,
+    grid: slicer.vtkMRMLScalarVolumeNode,
+    labels: NDArray[Any],
+    division: str,
+    algorithm: str,
+) -> None:
+    """Replace the segments of a node by those of a result.
+
+    :param grid: the volume on whose voxels they lie
+    :param labels: axes (k, j, i), values 1 NCR/NET, 2 ED, 3 ET
+    :param division: `TISSUES` or `REGIONS`
+    :param algorithm: who made them, for DICOM
+    """
+    import numpy as np
+
+    if division == TISSUES:
+        layers = [(labels, {labelsOf(tissue)[0]: tumorSegment(tissue) for tissue in TISSUE_IDS})]
+    else:
+        layers = [
+            (np.isin(labels, labelsOf(region)).astype(np.uint8), {1: tumorSegment(region)}) for region in REGION_IDS
+        ]
+    setSegments(node, grid, layers, algorithm)
+    node.SetAttribute(_STATE, _stateOf(node))
+
+
+def divideAnew(node: slicer.vtkMRMLSegmentationNode, division: str) -> None:
+    """Divide a segmentation as it is now, with the user's corrections, into tissues or regions.
+
+    :raises InputError: its segments are no longer those of a result, or its volume is gone; nothing is changed
+    """
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    present = divisionOf(node)
+    if present == division:
+        return
+    grid = referenceVolume(node)
+    if present is None or grid is None:
+        raise InputError(
+            "NOT_DIVIDED",
+            _("The segments or the volume of this segmentation are no longer those of a result."),
+            _("It stays as it is; the next result will be divided as chosen."),
+        )
+    image, wasUnchanged = tissueLabels(node, grid), isUnchanged(node)
+    labels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(grid.GetImageData().GetDimensions()[::-1])
+    divide(node, grid, labels, division, algorithmOf(node.GetAttribute("LCKD.Model") or ""))
+    if not wasUnchanged:
+        node.RemoveAttribute(_STATE)
+
+
+def divisionOf(node: slicer.vtkMRMLSegmentationNode) -> str | None:
+    """Return how a segmentation is divided; None if its segments are not those of a result."""
+    segmentation = node.GetSegmentation()
+    ids = {segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())}
+    return next((division for division, wanted in _SEGMENT_IDS.items() if ids == wanted), None)
+
+
+def isUnchanged(node: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Return whether nobody has changed the segments since they were made, in this session."""
+    return node.GetAttribute(_STATE) == _stateOf(node)
+
+
+def referenceVolume(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Return the volume on whose voxels a segmentation lies; None if it is no longer in the scene."""
+    return node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+
+
+def algorithmOf(model: str) -> str:
+    """Return who made a segmentation, for DICOM."""
+    return f"LCKD {model}"
+
+
+def _stateOf(node: slicer.vtkMRMLSegmentationNode) -> str:
+    """Changes with the voxels and the list of segments, but not with what is made of them for display."""
+    segmentation = node.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    state = [_SESSION]
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(index)
+        image = segment.GetRepresentation(name)
+        state.append(f"{segmentation.GetNthSegmentID(index)}:{image.GetMTime() if image is not None else 0}")
+    return " ".join(state)
