@@ -77,7 +77,9 @@ def readRows(path: Path) -> list[Row]:
             return [rowOf(row) for row in csv.DictReader(stream)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            "RESULT_UNREADABLE", f"The table {path.name} is missing or damaged.", "Run the comparison again."
+            "RESULT_UNREADABLE",
+            _("The table {name} is missing or damaged.").format(name=path.name),
+            _("Run the comparison again."),
         ) from error
 
 
@@ -92,7 +94,7 @@ def addComparison(
     :raises UsageError: there is no row
     """
     if not rows:
-        raise UsageError("NOTHING_TO_COMPARE", "No subset was compared.", "Choose at least one subset.")
+        raise UsageError("NOTHING_TO_COMPARE", _("No subset was compared."), _("Choose at least one subset."))
     table = addRowsTable(scene, rows)
     dice = _addChart(
         scene,
@@ -159,14 +161,15 @@ def addDifference(
     """
     first, second = (_regionMask(path, grid, region) for path in files)
     titles = [subset_title(parse_subset(subset)) for subset in subsets]
-    name = _("{region}: {a} against {b}").format(region=region, a=titles[0], b=titles[1])
+    # Names become descriptions in DICOM, where Slicer's exporter takes ASCII only; so they are not translated.
+    name = f"{region}: {titles[0]} against {titles[1]}"
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     setDisplay(node)
     entry = segmentKind(region).entry
     segments = {
-        1: Segment("onlyA", _("only {sequences}").format(sequences=titles[0]), _ONLY_A, entry),
-        2: Segment("onlyB", _("only {sequences}").format(sequences=titles[1]), _ONLY_B, entry),
-        3: Segment("both", _("both"), _BOTH, entry),
+        1: Segment("onlyA", f"only {titles[0]}", _ONLY_A, entry),
+        2: Segment("onlyB", f"only {titles[1]}", _ONLY_B, entry),
+        3: Segment("both", "both", _BOTH, entry),
     }
     setSegments(node, grid, [(first + 2 * second, segments)], "LCKD")
     node.SetAttribute("LCKD.Difference", f"{region} {subsets[0]} {subsets[1]}")

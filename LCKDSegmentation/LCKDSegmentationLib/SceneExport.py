@@ -11,6 +11,7 @@ from typing import Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from lckd.errors import InputError, UsageError
 from lckd.sequences import REFERENCE_PREFERENCE, Sequence
@@ -84,15 +85,17 @@ def presentVolumes(
         raise UsageError("UNKNOWN_SEQUENCE", f"'{unknown[0]}' is not a sequence.", f"Use {', '.join(known)}.")
     volumes = {sequence: inputs[sequence] for sequence in known if inputs.get(sequence) is not None}
     if not volumes:
-        raise InputError("NO_SEQUENCE", "No image was given.", "Give at least one of FLAIR, T1, T1c, T2.")
+        raise InputError("NO_SEQUENCE", _("No image was given."), _("Give at least one of FLAIR, T1, T1c, T2."))
     seen: dict[str, str] = {}
     for sequence, volume in volumes.items():
         first = seen.setdefault(volume.GetID() or str(id(volume)), sequence)
         if first != sequence:
             raise InputError(
                 "SAME_IMAGE",
-                f"The same image is given as {Sequence(first).title} and as {Sequence(sequence).title}.",
-                "Give each image once; a missing sequence is simply left out.",
+                _("The same image is given as {first} and as {second}.").format(
+                    first=Sequence(first).title, second=Sequence(sequence).title
+                ),
+                _("Give each image once; a missing sequence is simply left out."),
             )
     return volumes
 
@@ -109,8 +112,8 @@ def gridVolume(
     if wanted not in volumes:
         raise InputError(
             "SEQUENCE_ABSENT",
-            f"The result cannot lie on {wanted}, which is not among the images.",
-            "Choose one of the images that are there.",
+            _("The result cannot lie on {sequence}, which is not among the images.").format(sequence=wanted),
+            _("Choose one of the images that are there."),
         )
     return volumes[wanted]
 
@@ -120,17 +123,20 @@ def _checkedMatrix(sequence: str, volume: slicer.vtkMRMLScalarVolumeNode) -> vtk
     title = Sequence(sequence).title
     image = volume.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
-        raise InputError("EMPTY_VOLUME", f"The volume chosen as {title} has no voxels.", "Choose another volume.")
+        message = _("The volume chosen as {sequence} has no voxels.").format(sequence=title)
+        raise InputError("EMPTY_VOLUME", message, _("Choose another volume."))
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         raise InputError(
             "LABELS_AS_IMAGE",
-            f"The volume chosen as {title} is a segmentation, not an MRI image.",
-            "Choose the image; a segmentation is given as the reference.",
+            _("The volume chosen as {sequence} is a segmentation, not an MRI image.").format(sequence=title),
+            _("Choose the image; a segmentation is given as the reference."),
         )
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(
             "NOT_3D",
-            f"The volume chosen as {title} has several values for each voxel, as color images have.",
-            "Choose a volume with one gray value for each voxel.",
+            _("The volume chosen as {sequence} has several values for each voxel, as color images have.").format(
+                sequence=title
+            ),
+            _("Choose a volume with one gray value for each voxel."),
         )
     return ijkToWorld(volume)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from lckd.errors import InputError
 
@@ -58,8 +59,8 @@ def checkOnGrid(array: NDArray[Any], grid: slicer.vtkMRMLScalarVolumeNode, what:
     if array.shape != tuple(size)[::-1]:
         raise InputError(
             "RESULT_ELSEWHERE",
-            f"The {what} does not have the size of the volume {grid.GetName()}.",
-            "Run the segmentation again with the volumes that are in the scene now.",
+            _("The {file} does not have the size of the volume {name}.").format(file=what, name=grid.GetName()),
+            _("Run the segmentation again with the volumes that are in the scene now."),
         )
 
 

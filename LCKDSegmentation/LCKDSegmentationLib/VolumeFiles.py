@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from lckd.errors import InputError, OutputError
 
@@ -43,8 +44,8 @@ def ijkToWorld(volume: slicer.vtkMRMLVolumeNode) -> vtk.vtkMatrix4x4:
     if not transform.IsTransformToWorldLinear():
         raise InputError(
             "NONLINEAR_TRANSFORM",
-            f"The volume {volume.GetName()} lies under a transform that bends it.",
-            "Harden the transform on the volume, or take the volume out of it.",
+            _("The volume {name} lies under a transform that bends it.").format(name=volume.GetName()),
+            _("Harden the transform on the volume, or take the volume out of it."),
         )
     toWorld = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(toWorld)
@@ -53,8 +54,10 @@ def ijkToWorld(volume: slicer.vtkMRMLVolumeNode) -> vtk.vtkMatrix4x4:
     if _isSheared(world):
         raise InputError(
             "SHEARED",
-            f"The transform above the volume {volume.GetName()} leaves its voxel axes at other than right angles.",
-            "Use a transform that only moves and rotates, or resample the volume first.",
+            _("The transform above the volume {name} leaves its voxel axes at other than right angles.").format(
+                name=volume.GetName()
+            ),
+            _("Use a transform that only moves and rotates, or resample the volume first."),
         )
     return world
 
@@ -100,8 +103,8 @@ def readVolume(path: Path) -> tuple[NDArray[Any], vtk.vtkMatrix4x4]:
     if image is None or image.GetNumberOfPoints() == 0:
         raise InputError(
             "RESULT_UNREADABLE",
-            f"The result file {path.name} is missing or damaged.",
-            "Run the segmentation again.",
+            _("The result file {name} is missing or damaged.").format(name=path.name),
+            _("Run the segmentation again."),
         )
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -142,8 +145,8 @@ def writing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             "NOT_WRITABLE",
-            f"{path.name} cannot be written in {path.parent}.",
-            "Check that the folder may be written to and that the disk is not full.",
+            _("{name} cannot be written in {folder}.").format(name=path.name, folder=path.parent),
+            _("Check that the folder may be written to and that the disk is not full."),
         ) from error
     finally:
         if temporary.exists():

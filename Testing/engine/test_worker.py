@@ -81,7 +81,9 @@ def test_segment_is_what_the_engine_makes(
     assert result["subset"] == "flair+t1+t1c+t2"
     assert result["encoded"]
     assert result["kept_mb"] > 0
-    folder = job / "results" / result["subset"]
+    folder = Path(result["files"]["report"]).parent
+    assert folder.parents[1] == job / "results"
+    assert folder.name == result["subset"]
     assert files_in(folder) == ["report.json", "segmentation.nrrd"]
     assert result["files"] == {"segmentation": str(folder / "segmentation.nrrd"), "report": str(folder / "report.json")}
     assert np.array_equal(labels_in(result["files"]["segmentation"]), expected[SEQUENCES].labels)
@@ -168,11 +170,11 @@ def test_compare_tells_each_subset_as_it_comes(
     first, last = order.index("subset"), len(order) - 1 - order[::-1].index("subset")
     assert order[first:last].count("progress") > 10
     assert {Path(path).name for path in result["files"].values()} == {"subsets.csv", "subsets.md"}
-    assert (job / "results/subsets.csv").read_text().count("\n") == 1 + 15 * 3
+    assert Path(result["files"]["csv"]).read_text().count("\n") == 1 + 15 * 3
     assert result["importance"]["t1c"]["ET"] == pytest.approx(
         1 - comparison.of(parse_subset("flair+t1+t2"))[next(iter(comparison.of(SEQUENCES)))].dice
     )
-    full = json.loads((job / "results/flair+t1+t1c+t2/report.json").read_text())
+    full = json.loads((Path(result["files"]["csv"]).parent / "flair+t1+t1c+t2/report.json").read_text())
     assert full == result["report"]
     assert full["compared_with"] == result["basis"]
     assert len(full["subsets"]) == 15
@@ -206,19 +208,26 @@ def test_further_images_on_request(
         assert np.array_equal(labels_in(result["files"][name]), sitk.GetArrayFromImage(image)), name
     # A later run without them leaves no old ones behind.
     write_job(job, tiny_model)
-    worker.result("segment", job=str(job))
-    assert files_in(job / "results") == [f"{result['subset']}/report.json", f"{result['subset']}/segmentation.nrrd"]
+    again = Path(worker.result("segment", job=str(job))["files"]["report"])
+    assert again == Path(result["files"]["report"])
+    assert files_in(job / "results") == [
+        f"{'/'.join(again.parts[-3:-1])}/{n}" for n in ("report.json", "segmentation.nrrd")
+    ]
 
 
-def test_two_models_in_turn(worker: WorkerProcess, job: Path, expected: dict[Subset, Result], tmp_path: Path) -> None:
+def test_models_and_ways_in_turn_do_not_replace_each_others_results(
+    worker: WorkerProcess, tiny_model: Path, expected: dict[Subset, Result], tmp_path: Path
+) -> None:
     other = write_tiny_model(tmp_path / "other", seed=3)
-    result = worker.result("segment", job=str(write_job(tmp_path / "job", other)))
-    assert result["encoded"]
-    assert result["report"]["model"]["name"] == "other"
-    assert not np.array_equal(labels_in(result["files"]["segmentation"]), expected[SEQUENCES].labels)
-    result = worker.result("segment", job=str(job))
-    assert result["report"]["model"]["name"] == "tiny"
-    assert np.array_equal(labels_in(result["files"]["segmentation"]), expected[SEQUENCES].labels)
+    job, files = tmp_path / "job", {}
+    for name, model, mirror in (("other", other, False), ("tiny", tiny_model, False), ("mirrored", tiny_model, True)):
+        result = worker.result("segment", job=str(write_job(job, model, mirror=mirror)))
+        assert result["encoded"]
+        assert result["report"]["model"]["name"] == ("other" if name == "other" else "tiny")
+        files[name] = result["files"]["segmentation"]
+    assert len(set(files.values())) == 3
+    assert np.array_equal(labels_in(files["tiny"]), expected[SEQUENCES].labels)
+    assert not np.array_equal(labels_in(files["other"]), expected[SEQUENCES].labels)
 
 
 def test_forget_gives_the_memory_back(worker: WorkerProcess, tmp_path: Path) -> None:

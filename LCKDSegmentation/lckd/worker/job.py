@@ -6,7 +6,8 @@
      "device": "auto", "threads": null, "mirror": false, "cleanup": {"min_component_ml": 0, "min_enhancing_ml": 0},
      "probabilities": false, "uncertainty": false, "reference": null}
 
-All but ``images`` may be left out. Files lie in the folder. Results go to ``results/SUBSET/`` in it.
+All but ``images`` may be left out. Files lie in the folder. Results go to ``results/WAY/SUBSET/`` in it,
+where WAY stands for the model and how it is used.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,17 +23,18 @@ SUFFIX = ".nrrd"
 REPORT = "report.json"
 
 
-def results_folder(job: JobFolder) -> Path:
-    """Where the results of a job go.
+def results_folder(job: JobFolder, model_sha256: str) -> Path:
+    """Where the results of a job go: apart for each model and each way to use it, so that none replaces another.
 
     Raises:
         InputError: JOB_OUTSIDE, it is a link to elsewhere.
     """
-    return inside(job.folder, RESULTS)
+    way = json.dumps([model_sha256, job.mirror, sorted(job.cleanup.items())])
+    return inside(job.folder, RESULTS) / hashlib.sha256(way.encode()).hexdigest()[:12]
 
 
 def write_folder(result: Result, job: JobFolder, progress: Progress, share: float) -> dict[str, str]:
-    """Write a result into ``results/SUBSET``, in place of an earlier one, and return what lies where.
+    """Write a result into a folder of its subset, in place of an earlier one, and return what lies where.
 
     ``segmentation`` (labels 1 NCR/NET, 2 ED, 3 ET) and, if the job wants them, ``probability_ET``, ``probability_TC``,
     ``probability_WT`` and ``uncertainty`` are NRRD files on the grid volume's voxels; ``report`` is the run report.
@@ -47,7 +50,7 @@ def write_folder(result: Result, job: JobFolder, progress: Progress, share: floa
 
     segmentation, like = result.segmentation, result.case.sources[result.case.grid_sequence]
     wanted = (LabelConvention.BRATS2023, job.probabilities, job.uncertainty)
-    target = results_folder(job) / subset_name(segmentation.subset)
+    target = results_folder(job, result.report["model"]["sha256"]) / subset_name(segmentation.subset)
     files = {}
     with _replacing(target) as folder:
         with progress.stage("write", share):

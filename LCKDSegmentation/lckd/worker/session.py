@@ -159,7 +159,8 @@ def _conclude(comparison: Comparison, job: JobFolder, reports: dict[Subset, dict
     from ..output import write_report
     from .results import REPORT
 
-    folder, report = results_folder(job), reports[comparison.present]
+    report = reports[comparison.present]
+    folder = results_folder(job, report["model"]["sha256"])
     tables = write_comparison(comparison, folder, picture=False)
     report["compared_with"] = comparison.basis
     report["subsets"] = {subset_name(subset): reports[subset]["volumes_ml"] for subset in comparison.subsets}
