@@ -177,6 +177,9 @@ def inputsProblem(parameters: SegmentationParameters) -> str:
         image = volume.GetImageData()
         if image is None or image.GetNumberOfPoints() == 0:
             return _("The volume chosen as {sequence} has no voxels.").format(sequence=Sequence(sequence).title)
+        if volume.GetAttribute("LCKD.Map"):
+            words = _("The volume chosen as {sequence} is a map that this module made, not an image.")
+            return words.format(sequence=Sequence(sequence).title)
     if parameters.grid.value and parameters.grid.value not in used:
         return _("The result is to lie on the voxels of {sequence}, which is not in use.").format(
             sequence=parameters.grid.label()

@@ -35,8 +35,8 @@ def readReport(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             "RESULT_UNREADABLE",
-            f"The report {path.name} of the result is missing or damaged.",
-            "Run the segmentation again.",
+            _("The report {name} of the result is missing or damaged.").format(name=path.name),
+            _("Run the segmentation again."),
         ) from error
     return report
 

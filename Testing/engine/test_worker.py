@@ -210,9 +210,8 @@ def test_further_images_on_request(
     write_job(job, tiny_model)
     again = Path(worker.result("segment", job=str(job))["files"]["report"])
     assert again == Path(result["files"]["report"])
-    assert files_in(job / "results") == [
-        f"{'/'.join(again.parts[-3:-1])}/{n}" for n in ("report.json", "segmentation.nrrd")
-    ]
+    place = "/".join(again.parts[-3:-1])
+    assert files_in(job / "results") == [f"{place}/report.json", f"{place}/segmentation.nrrd"]
 
 
 def test_models_and_ways_in_turn_do_not_replace_each_others_results(

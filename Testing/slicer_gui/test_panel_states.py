@@ -250,6 +250,13 @@ def test_views_are_left_alone_while_another_module_is_open(widget: Any, scene: A
     assert composite.GetBackgroundVolumeID() != other.GetID()
 
 
+def test_a_map_of_our_own_is_no_sequence(widget: Any, volumes: dict[str, Any]) -> None:
+    volumes["t2"].SetAttribute("LCKD.Map", "uncertainty")
+    widget.update_()
+    assert not widget.ui.segmentButton.enabled
+    assert "T2 is a map" in widget.ui.segmentButton.toolTip
+
+
 @pytest.fixture
 def module_widget(scene: Any, users_models: None) -> Any:
     """The module's widget, entered."""
