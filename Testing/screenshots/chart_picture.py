@@ -1,0 +1,75 @@
+"""The picture of a plot chart node: drawn with VTK's charts, as Slicer's plot view does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+SIZE = (800, 420)
+
+
+def draw(chart: Any) -> np.ndarray:
+    """What a plot view shows of a chart of bars: colors (height, width, 3)."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    view = vtk.vtkContextView()
+    view.GetRenderWindow().SetOffScreenRendering(True)
+    view.GetRenderWindow().SetMultiSamples(0)
+    view.GetRenderWindow().SetSize(*SIZE)
+    view.GetRenderer().SetBackground(1.0, 1.0, 1.0)
+    drawn = vtk.vtkChartXY()
+    view.GetScene().AddItem(drawn)
+    drawn.SetTitle(chart.GetTitle())
+    drawn.SetShowLegend(chart.GetLegendVisibility())
+    drawn.GetLegend().SetHorizontalAlignment(vtk.vtkChartLegend.RIGHT)
+    for number in range(chart.GetNumberOfPlotSeriesNodes()):
+        _add_bars(drawn, chart.GetNthPlotSeriesNode(number))
+    _label_axes(drawn, chart)
+    grab = vtk.vtkWindowToImageFilter()
+    view.GetRenderWindow().Render()
+    grab.SetInput(view.GetRenderWindow())
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    return vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(SIZE[1], SIZE[0], 3)[::-1].copy()
+
+
+def _add_bars(drawn: Any, series: Any) -> None:
+    """One bar for each row of the table of a series."""
+    import vtk
+
+    values = series.GetTableNode().GetTable().GetColumnByName(series.GetYColumnName())
+    table, places, heights = vtk.vtkTable(), vtk.vtkDoubleArray(), vtk.vtkDoubleArray()
+    places.SetName("place")
+    heights.SetName(series.GetYColumnName())
+    for row in range(values.GetNumberOfTuples()):
+        places.InsertNextValue(row)
+        heights.InsertNextValue(values.GetValue(row))
+    table.AddColumn(places)
+    table.AddColumn(heights)
+    bars = drawn.AddPlot(vtk.vtkChart.BAR)
+    bars.SetInputData(table, 0, 1)
+    bars.SetColor(*(round(255 * part) for part in series.GetColor()), 255)
+
+
+def _label_axes(drawn: Any, chart: Any) -> None:
+    """Titles, and the label of each row below its bars."""
+    import vtk
+
+    bottom, left = drawn.GetAxis(vtk.vtkAxis.BOTTOM), drawn.GetAxis(vtk.vtkAxis.LEFT)
+    bottom.SetTitle(chart.GetXAxisTitle())
+    left.SetTitle(chart.GetYAxisTitle())
+    series = chart.GetNthPlotSeriesNode(0)
+    labels = series.GetTableNode().GetTable().GetColumnByName(series.GetLabelColumnName())
+    places = vtk.vtkDoubleArray()
+    for row in range(labels.GetNumberOfValues()):
+        places.InsertNextValue(row)
+    bottom.SetCustomTickPositions(places, labels)
+    bottom.SetRange(-0.6, labels.GetNumberOfValues() - 0.4)
+    bottom.SetBehavior(vtk.vtkAxis.FIXED)
+    bottom.GetLabelProperties().SetOrientation(55)
+    bottom.GetLabelProperties().SetJustificationToRight()
+    if not chart.GetYAxisRangeAuto():
+        left.SetRange(*chart.GetYAxisRange())
+        left.SetBehavior(vtk.vtkAxis.FIXED)

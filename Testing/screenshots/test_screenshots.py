@@ -1,0 +1,57 @@
+"""The pictures of the README: the command that makes them works, and every link of the README leads somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "Resources" / "Screenshots"
+COMMAND = Path(__file__).with_name("make_screenshots.py")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+
+
+def test_the_command_makes_a_picture_of_the_panel(tmp_path: Path) -> None:
+    """The quickest of them, in which the warning sign is yellow and words are there to be read."""
+    done = subprocess.run(
+        [sys.executable, str(COMMAND), "-o", str(tmp_path), "--only", "missing"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "missing.png")
+    made = np.asarray(Image.open(tmp_path / "missing.png").convert("RGB")).astype(int)
+    assert made.shape[1] > 800
+    panel = made[: made.shape[0] * 3 // 4]
+    assert (panel.max(axis=2) < 60).mean() > 0.02, "there are no words"
+    red, green, blue = np.moveaxis(made[:, :100], 2, 0)
+    yellow = (red > 200) & (green > 150) & (blue < 120)
+    assert yellow[: made.shape[0] - 30].sum() > 30, "there is no warning sign"
+
+
+def links(document: str) -> list[str]:
+    """The targets of the links and pictures of a document."""
+    return re.findall(r"\]\(([^)\s]+)\)", (ROOT / document).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_within_the_repository_leads_to_a_file_or_heading(document: str) -> None:
+    headings = re.findall(r"^#+ (.+)$", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for target in links(document):
+        if target.startswith("#"):
+            assert target in anchors
+        elif "://" not in target:
+            assert (ROOT / target).is_file(), target
+
+
+def test_pictures_are_small_and_shown_and_made_by_the_command() -> None:
+    files = sorted(PICTURES.iterdir())
+    shown = {target for target in links("README.md") if target.endswith(".png")}
+    assert {path.relative_to(ROOT).as_posix() for path in files} == shown
+    command = COMMAND.read_text(encoding="utf-8")
+    assert [path.name for path in files if f'"{path.name}"' not in command] == []
+    assert max(path.stat().st_size for path in files) < 300_000
+    assert sum(path.stat().st_size for path in files) < 1_200_000
