@@ -141,7 +141,6 @@ def write(run: SegmentRun, folder: Path) -> None:
 
     :raises OutputError: the folder cannot be written to, or the disk is full
     """
-    from lckd.worker.job import RESULTS
     from LCKDSegmentationLib.VolumeFiles import ijkToWorld, writeVolume, writing
 
     with writing(folder / SEGMENTATION) as temporary:
@@ -153,8 +152,10 @@ def write(run: SegmentRun, folder: Path) -> None:
             raise OSError(f"{temporary} was not written")
     for name, volume in run.imported.maps.items():
         writeVolume(volume.GetImageData(), ijkToWorld(volume), folder / f"segmentation-{name}.nrrd")
+    # There is one result in the job folder, which is thrown away with the session.
+    (report,) = run.job.folder.rglob(REPORT)
     with writing(folder / REPORT) as temporary:
-        shutil.copyfile(run.job.folder / RESULTS / run.job.subset / REPORT, temporary)
+        shutil.copyfile(report, temporary)
 
 
 def volume_of(run: SegmentRun, region: str) -> float:
