@@ -64,7 +64,7 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self) -> None:
         """Build the panel when the module is opened for the first time."""
-        from LCKDSegmentationLib.SceneImport import followRemoval
+        from LCKDSegmentationLib.OwnedNodes import followRemoval
         from LCKDSegmentationLib.Widget import SegmentationWidget
 
         ScriptedLoadableModuleWidget.setup(self)
@@ -77,7 +77,7 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.removalTag = followRemoval(slicer.mrmlScene)
+        followRemoval(slicer.mrmlScene)
         slicer.app.connect("aboutToQuit()", self.panel.cleanUp)
         self.showParameters()
 
@@ -93,7 +93,6 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """The module goes away."""
         self.removeObservers()
-        slicer.mrmlScene.RemoveObserver(self.removalTag)
         slicer.app.disconnect("aboutToQuit()", self.panel.cleanUp)
         selector = self.panel.ui.parameterNodeSelector
         selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self.onParameterNodeChosen)

@@ -90,16 +90,24 @@ class SegmentationLogic:
         return run
 
     def importSubset(self, run: CompareRun, subset: str, division: str) -> slicer.vtkMRMLSegmentationNode:
-        """Bring the segmentation of one subset of a comparison into the scene, in the folder of the comparison.
+        """Bring the segmentation of one subset of a comparison into the scene; it goes with the comparison's table.
 
         :raises LckdError: its files are gone, or its volumes are
         """
-        from .SceneImport import importResult
-        from .SceneTree import subjectHierarchy
+        from lckd.errors import InputError
 
-        imported = importResult(run.job.scene, run.outcome.folders[subset], run.job.inputs, division)
-        if run.outcome.nodes is not None:
-            subjectHierarchy(run.job.scene).SetItemParent(imported.item, run.outcome.nodes.item)
+        from .SceneImport import importResult
+
+        folder = run.outcome.folders[subset]
+        if not folder.is_dir():
+            raise InputError(
+                "RESULT_GONE",
+                _("The volumes have changed since this comparison, and its files are gone."),
+                _("Run the comparison again."),
+            )
+        imported = importResult(run.job.scene, folder, run.job.inputs, division, withMaps=False)
+        run.outcome.imported.append(imported.segmentation)
+        run.ownImported()
         return imported.segmentation
 
     def doctor(self, onFinished: Callable[[Request], None]) -> Request:

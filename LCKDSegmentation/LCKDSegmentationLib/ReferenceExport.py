@@ -86,6 +86,8 @@ def _ofLabelMap(node: slicer.vtkMRMLLabelMapVolumeNode, grid: slicer.vtkMRMLScal
     """Bring a label map to the voxels of `grid`, nearest voxel, and its values to 1 NCR/NET, 2 ED, 3 ET."""
     from vtk.util.numpy_support import vtk_to_numpy
 
+    if node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0:
+        raise _unknown(_("The reference label map has no voxels."))
     own, target, moved = (slicer.vtkOrientedImageData() for _each in range(3))
     own.ShallowCopy(node.GetImageData())
     own.SetGeometryFromImageToWorldMatrix(ijkToWorld(node))

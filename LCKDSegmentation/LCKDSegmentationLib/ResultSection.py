@@ -110,7 +110,7 @@ def showOverVolume(segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.
 
 def _volumeRows(node: slicer.vtkMRMLSegmentationNode) -> list[list[str]]:
     """Name and milliliters of each region, from the table that belongs to a segmentation."""
-    from .SceneImport import TABLE_ROLE
+    from .OwnedNodes import TABLE_ROLE
 
     table = node.GetNodeReference(TABLE_ROLE)
     if table is None:

@@ -13,6 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .CaseFolder import Job
+from .TumorSegments import stateOf
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
@@ -150,7 +151,11 @@ class SegmentRun(Run):
     ) -> None:
         super().__init__(job, onProgress, onFinished)
         self.division = division
+        #: The segmentation that takes the result; None if it is added.
         self.replaced = replaced
+        #: Whether what was to be replaced was changed by the user meanwhile, and therefore kept.
+        self.isKept = False
+        self._stateBefore = stateOf(replaced) if replaced is not None else ""
         #: The nodes of the result, once it is there.
         self.imported: ImportedRun | None = None
 
@@ -163,10 +168,12 @@ class SegmentRun(Run):
     def _bringIn(self, result: dict[str, Any]) -> None:
         from .SceneImport import importResult
 
-        # The user may have deleted what was to be replaced.
-        replaced = self.replaced if self.replaced is not None and self.replaced.GetScene() is not None else None
+        if self.replaced is not None and self.replaced.GetScene() is None:
+            self.replaced = None
+        elif self.replaced is not None and stateOf(self.replaced) != self._stateBefore:
+            self.replaced, self.isKept = None, True
         folder = Path(result["files"]["segmentation"]).parent
-        self.imported = importResult(self.job.scene, folder, self.job.inputs, self.division, replaced)
+        self.imported = importResult(self.job.scene, folder, self.job.inputs, self.division, self.replaced)
 
 
 @dataclass
@@ -176,12 +183,14 @@ class CompareOutcome:
     Attributes:
         rows: three regions for each subset that is done.
         folders: where the result of each subset lies.
+        imported: the segmentations that were brought into the scene.
         basis: what the subsets are compared with, in words; empty before the end.
         nodes: tables and charts in the scene; None before the end.
     """
 
     rows: list[Row] = field(default_factory=list)
     folders: dict[str, Path] = field(default_factory=dict)
+    imported: list[slicer.vtkMRMLSegmentationNode] = field(default_factory=list)
     basis: str = ""
     nodes: ComparisonNodes | None = None
 
@@ -223,3 +232,13 @@ class CompareRun(Run):
         basis = str(result["basis"])
         self.outcome.rows, self.outcome.basis = rows, basis
         self.outcome.nodes = addComparison(self.job.scene, rows, basis, studyOf(self.job.gridVolume, self.job.scene))
+        self.ownImported()
+
+    def ownImported(self) -> None:
+        """Let the segmentations that are in the scene go with the table of the comparison, once there is one."""
+        from .OwnedNodes import COMPARED_ROLE, own
+
+        if self.outcome.nodes is not None and self.outcome.nodes.table.GetScene() is not None:
+            for node in self.outcome.imported:
+                if node.GetScene() is not None:
+                    own(self.outcome.nodes.table, node, COMPARED_ROLE)

@@ -14,8 +14,9 @@ from slicer.i18n import tr as _
 from lckd.errors import InputError
 from lckd.sequences import Sequence
 
+from .OwnedNodes import TABLE_ROLE, TEXT_ROLE, VOLUME_ROLE, own, ownedNodes, removeOwned
 from .RunReport import attributesOf, fillVolumesTable, readReport, reportText, subsetTitle, volumesInMl
-from .SceneTree import placeBelow, placeBeside, subjectHierarchy
+from .SceneTree import itemOf, placeBefore, placeBeside
 from .SegmentationNodes import checkOnGrid, setDisplay
 from .TumorSegments import TISSUES, algorithmOf, divide
 from .VolumeFiles import ijkToWorld, imageOf, readVolume
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Below this, a probability or an uncertainty is not drawn over the image.
 _DRAWN_FROM = 0.05
-#: Node references from the segmentation to what belongs to it.
-TABLE_ROLE, TEXT_ROLE, VOLUME_ROLE = "LCKD.volumes", "LCKD.report", "LCKD.map"
 
 
 @dataclass(frozen=True)
@@ -60,60 +59,38 @@ def importResult(
     inputs: Mapping[str, slicer.vtkMRMLScalarVolumeNode | None],
     division: str = TISSUES,
     replaced: slicer.vtkMRMLSegmentationNode | None = None,
+    withMaps: bool = True,
 ) -> ImportedRun:
     """Bring a result into the scene, beside the volume on whose voxels it lies.
 
     :param folder: holds ``segmentation.nrrd``, ``report.json`` and, where asked for, probabilities and uncertainty
     :param inputs: the volumes the job was made from, by sequence
     :param division: `TumorSegments.TISSUES` or `TumorSegments.REGIONS`
-    :param replaced: the segmentation of a former run to be replaced (it keeps its node ID and the way it is shown);
-        None: the result is added
+    :param replaced: the segmentation of a former run to be replaced (it keeps its node ID, its place, a name that the
+        user gave it, and the way it is shown); None: the result is added
+    :param withMaps: also bring in probabilities and uncertainty, where the folder has them
     :raises InputError: the result is missing or damaged, or does not belong to these volumes; the scene is unchanged
     """
     report = readReport(folder / "report.json")
     grid = inputs.get(report["grid"])
     if grid is None or grid.GetScene() is not scene:
         raise _elsewhere(report["grid"])
-    result = _readResult(folder, report, grid)
-    volumes = volumesInMl(result.labels, _voxelMl(grid))
-    node = replaced or _newSegmentation(scene, report)
-    _fillSegmentation(node, grid, result, division)
-    item = placeBeside(node, grid)
-    table, text, maps = _addDetails(node, grid, result, volumes)
-    return ImportedRun(node, table, text, maps, item, isEmpty=not result.labels.any())
+    result = _readResult(folder, report, grid, withMaps)
+    node = replaced or _newSegmentation(scene, report, grid)
+    try:
+        _fillSegmentation(node, grid, result, division)
+        table, text, maps = _fillDetails(node, grid, result, volumesInMl(result.labels, _voxelMl(grid)))
+    except BaseException:
+        if replaced is None:
+            removeOwned(node)
+            scene.RemoveNode(node)
+        raise
+    return ImportedRun(node, table, text, maps, itemOf(node), isEmpty=not result.labels.any())
 
 
-def followRemoval(scene: slicer.vtkMRMLScene) -> int:
-    """From now on, what belongs to a segmentation goes when the segmentation goes, in whatever way.
-
-    Without it, that holds only where the segmentation is deleted in the subject hierarchy.
-
-    :return: the tag for ``scene.RemoveObserver``
-    """
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def remove(scene: slicer.vtkMRMLScene, _event: int, node: slicer.vtkMRMLNode) -> None:
-        if node.IsA("vtkMRMLSegmentationNode") and not scene.IsClosing():
-            removeDetails(node)
-
-    return scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, remove)
-
-
-def removeDetails(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
-    """Remove what belongs to a segmentation: table, report, probabilities, uncertainty."""
-    scene = segmentation.GetScene()
-    tree = subjectHierarchy(scene)
-    for role in (TABLE_ROLE, TEXT_ROLE, VOLUME_ROLE):
-        count = segmentation.GetNumberOfNodeReferences(role)
-        for node in [segmentation.GetNthNodeReference(role, index) for index in range(count)]:
-            item = tree.GetItemByDataNode(node) if node else 0
-            if item:
-                tree.RemoveItem(item)
-            elif node:
-                scene.RemoveNode(node)
-
-
-def _readResult(folder: Path, report: dict[str, Any], grid: slicer.vtkMRMLScalarVolumeNode) -> ResultFiles:
+def _readResult(
+    folder: Path, report: dict[str, Any], grid: slicer.vtkMRMLScalarVolumeNode, withMaps: bool
+) -> ResultFiles:
     labels, _matrix = readVolume(folder / "segmentation.nrrd")
     checkOnGrid(labels, grid, _("result"))
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 3:
@@ -121,17 +98,29 @@ def _readResult(folder: Path, report: dict[str, Any], grid: slicer.vtkMRMLScalar
             "RESULT_UNREADABLE", _("The result holds labels that are not known."), _("Run the segmentation again.")
         )
     maps = {}
-    for path in sorted({*folder.glob("probability_*.nrrd"), *folder.glob("uncertainty.nrrd")}):
+    for path in sorted({*folder.glob("probability_*.nrrd"), *folder.glob("uncertainty.nrrd")} if withMaps else ()):
         name = path.stem.replace("_", "-")
         maps[name], _matrix = readVolume(path)
         checkOnGrid(maps[name], grid, name)
     return ResultFiles(report, labels, maps)
 
 
-def _newSegmentation(scene: slicer.vtkMRMLScene, report: dict[str, Any]) -> slicer.vtkMRMLSegmentationNode:
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(_segmentationName(report)))
+def _newSegmentation(
+    scene: slicer.vtkMRMLScene, report: dict[str, Any], grid: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSegmentationNode:
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    _giveName(node, report)
     setDisplay(node)
+    placeBeside(node, grid)
     return node
+
+
+def _giveName(node: slicer.vtkMRMLSegmentationNode, report: dict[str, Any]) -> None:
+    """Name a segmentation after its sequences; a name that the user gave stays."""
+    wanted, given = _segmentationName(report), node.GetAttribute("LCKD.Name")
+    if given is None or (node.GetName() == given and not given.startswith(wanted)):
+        node.SetName(node.GetScene().GenerateUniqueName(wanted))
+        node.SetAttribute("LCKD.Name", node.GetName())
 
 
 def _segmentationName(report: dict[str, Any]) -> str:
@@ -142,61 +131,58 @@ def _segmentationName(report: dict[str, Any]) -> str:
 def _fillSegmentation(
     node: slicer.vtkMRMLSegmentationNode, grid: slicer.vtkMRMLScalarVolumeNode, result: ResultFiles, division: str
 ) -> None:
-    if node.GetAttribute("LCKD.Subset") not in (None, "+".join(result.report["present"])):
-        node.SetName(node.GetScene().GenerateUniqueName(_segmentationName(result.report)))
+    _giveName(node, result.report)
     divide(node, grid, result.labels, division, algorithmOf(result.report["model"]["name"]))
     for name, value in attributesOf(result.report).items():
         node.SetAttribute(name, value)
     node.SetAttribute("LCKD.Empty", "0" if result.labels.any() else "1")
 
 
-def _addDetails(
+def _fillDetails(
     node: slicer.vtkMRMLSegmentationNode,
     grid: slicer.vtkMRMLScalarVolumeNode,
     result: ResultFiles,
     volumes: dict[str, float],
 ) -> tuple[slicer.vtkMRMLTableNode, slicer.vtkMRMLTextNode, dict[str, slicer.vtkMRMLScalarVolumeNode]]:
-    """Make what belongs to the segmentation anew; what a former run had made is removed."""
-    removeDetails(node)
-    scene, title = node.GetScene(), subsetTitle(result.report)
-    table = scene.AddNewNodeByClass(
-        "vtkMRMLTableNode", scene.GenerateUniqueName(_("Tumor volumes from {sequences}").format(sequences=title))
-    )
+    """Fill table, report and maps of a segmentation; those of a former run take the new content."""
+    title = subsetTitle(result.report)
+    table = _detail(node, TABLE_ROLE, "vtkMRMLTableNode", _("Tumor volumes from {sequences}").format(sequences=title))
     fillVolumesTable(table, volumes)
-    text = scene.AddNewNodeByClass(
-        "vtkMRMLTextNode", scene.GenerateUniqueName(_("Report on {sequences}").format(sequences=title))
-    )
+    text = _detail(node, TEXT_ROLE, "vtkMRMLTextNode", _("Report on {sequences}").format(sequences=title))
     text.SetText(reportText(result.report, volumes))
-    maps = {name: _addMap(scene, grid, name, array, title) for name, array in result.maps.items()}
-    for role in (TABLE_ROLE, TEXT_ROLE, VOLUME_ROLE):
-        node.RemoveNodeReferenceIDs(role)
-    node.SetNodeReferenceID(TABLE_ROLE, table.GetID())
-    node.SetNodeReferenceID(TEXT_ROLE, text.GetID())
-    for volume in maps.values():
-        node.AddNodeReferenceID(VOLUME_ROLE, volume.GetID())
-    for detail in (table, text, *maps.values()):
-        placeBelow(detail, node)
+    former = {volume.GetAttribute("LCKD.Map"): volume for volume in ownedNodes(node, VOLUME_ROLE)}
+    for name in set(former) - set(result.maps):
+        node.GetScene().RemoveNode(former.pop(name))
+    maps = {}
+    for name, array in result.maps.items():
+        maps[name] = former.get(name) or _newMap(node, name)
+        maps[name].SetName(node.GetScene().GenerateUniqueName(_mapTitle(name, title)))
+        _fillMap(maps[name], grid, array)
     return table, text, maps
 
 
-def _addMap(
-    scene: slicer.vtkMRMLScene,
-    grid: slicer.vtkMRMLScalarVolumeNode,
-    name: str,
-    array: NDArray[Any],
-    title: str,
-) -> slicer.vtkMRMLScalarVolumeNode:
-    """Add a map of values 0 to 1 on the voxels of `grid`, colored so that it can lie over the image."""
+def _detail(owner: slicer.vtkMRMLSegmentationNode, role: str, className: str, name: str) -> slicer.vtkMRMLNode:
+    """The one node of a role, made where there is none, with the name of now."""
+    found = ownedNodes(owner, role)
+    node = found[0] if found else owner.GetScene().AddNewNodeByClass(className)
+    if not (node.GetName() or "").startswith(name):
+        node.SetName(owner.GetScene().GenerateUniqueName(name))
+    own(owner, node, role)
+    if not found:
+        placeBefore(node, owner)
+    return node
+
+
+def _mapTitle(name: str, title: str) -> str:
     words = (
         _("Uncertainty from {sequences}") if name == "uncertainty" else _("Probability of {region} from {sequences}")
     )
-    shown = words.format(region=name.split("-")[-1], sequences=title)
-    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(shown))
-    matrix = vtk.vtkMatrix4x4()
-    grid.GetIJKToRASMatrix(matrix)
-    volume.SetAndObserveTransformNodeID(grid.GetTransformNodeID())
-    volume.SetIJKToRASMatrix(matrix)
-    volume.SetAndObserveImageData(imageOf(array))
+    return words.format(region=name.split("-")[-1], sequences=title)
+
+
+def _newMap(owner: slicer.vtkMRMLSegmentationNode, name: str) -> slicer.vtkMRMLScalarVolumeNode:
+    """A volume for values 0 to 1, colored so that it can lie over the image."""
+    volume = owner.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     volume.SetAttribute("LCKD.Map", name)
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
@@ -206,7 +192,18 @@ def _addMap(
     display.SetAutoThreshold(False)
     display.SetThreshold(_DRAWN_FROM, 1.0)
     display.SetApplyThreshold(True)
+    own(owner, volume, VOLUME_ROLE)
+    placeBefore(volume, owner)
     return volume
+
+
+def _fillMap(volume: slicer.vtkMRMLScalarVolumeNode, grid: slicer.vtkMRMLScalarVolumeNode, array: NDArray[Any]) -> None:
+    """Put values onto the voxels of `grid`."""
+    matrix = vtk.vtkMatrix4x4()
+    grid.GetIJKToRASMatrix(matrix)
+    volume.SetAndObserveTransformNodeID(grid.GetTransformNodeID())
+    volume.SetIJKToRASMatrix(matrix)
+    volume.SetAndObserveImageData(imageOf(array))
 
 
 def _voxelMl(grid: slicer.vtkMRMLScalarVolumeNode) -> float:

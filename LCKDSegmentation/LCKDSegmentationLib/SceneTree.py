@@ -1,7 +1,7 @@
 """Where nodes lie in the subject hierarchy.
 
-A segmentation lies directly under the study of its volume, since Slicer's export to DICOM asks for that. What belongs
-to it lies below the segmentation, beside its segments, so that deleting the segmentation in the tree deletes all of it.
+A segmentation lies directly under the study of its volume, since Slicer's export to DICOM asks for that, and what
+belongs to it (`OwnedNodes`) beside it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ def placeBeside(node: slicer.vtkMRMLNode, sibling: slicer.vtkMRMLNode) -> int:
     return item
 
 
-def placeBelow(node: slicer.vtkMRMLNode, owner: slicer.vtkMRMLNode) -> int:
-    """Put a node below another one, and return its item."""
-    item = itemOf(node)
-    subjectHierarchy(owner.GetScene()).SetItemParent(item, itemOf(owner))
+def placeBefore(node: slicer.vtkMRMLNode, owner: slicer.vtkMRMLNode) -> int:
+    """Put a node just before another one, below the same parent, and return its item.
+
+    Before: when the parent is deleted, what belongs to the owner goes first, and the owner has nothing left to delete.
+    """
+    item = placeBeside(node, owner)
+    subjectHierarchy(owner.GetScene()).MoveItem(item, itemOf(owner))
     return item
 
 

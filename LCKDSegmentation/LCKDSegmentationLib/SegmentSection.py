@@ -106,4 +106,4 @@ class SegmentSection:
         found = _("No tumor was found.") if run.imported is not None and run.imported.isEmpty else _("Done.")
         took = _("It took {time}.").format(time=timeWords(run.elapsedSeconds))
         kept = _("The former segmentation was changed by hand or is of other volumes; it was kept.")
-        return " ".join([found, took, *([kept] if self._isKept else []), *run.warnings])
+        return " ".join([found, took, *([kept] if self._isKept or run.isKept else []), *run.warnings])

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 FILL_OPACITY = 0.4
 #: The characters that DICOM allows in the name of an algorithm.
 _LONGEST_ALGORITHM = 64
+#: What a display node keeps of each segment.
+_LOOKS = (
+    *("Visibility", "Visibility3D", "Visibility2DFill", "Visibility2DOutline"),
+    *("Opacity3D", "Opacity2DFill", "Opacity2DOutline"),
+)
 #: Of surfaces that enclose others.
 _SURFACE_OPACITY = {"ED": 0.3, "WT": 0.3, "TC": 0.5}
 
@@ -79,6 +84,7 @@ def setSegments(
     """
     modifying = node.StartModify()
     segmentation = node.GetSegmentation()
+    looks = _looksOf(node)
     segmentation.RemoveAllSegments()
     node.SetAndObserveTransformNodeID(grid.GetTransformNodeID())
     node.SetSourceRepresentationToBinaryLabelmap()
@@ -88,9 +94,10 @@ def setSegments(
     for array, segments in layers:
         _addLayer(segmentation, array, matrix, segments, algorithm)
     node.EndModify(modifying)
+    _restoreLooks(node, looks)
     display = node.GetDisplayNode()
     if display and display.GetVisibility3D():
-        _makeSurfaces(node)
+        node.CreateClosedSurfaceRepresentation()
 
 
 def setDisplay(node: slicer.vtkMRMLSegmentationNode) -> None:
@@ -112,17 +119,33 @@ def showSurface(node: slicer.vtkMRMLSegmentationNode, shown: bool = True) -> Non
     display = node.GetDisplayNode()
     surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     if shown and not node.GetSegmentation().ContainsRepresentation(surface):
-        _makeSurfaces(node)
+        node.CreateClosedSurfaceRepresentation()
         display.SetPreferredDisplayRepresentationName3D(surface)
     display.SetVisibility3D(shown)
 
 
-def _makeSurfaces(node: slicer.vtkMRMLSegmentationNode) -> None:
-    """Make the surfaces; those that enclose others are translucent."""
-    node.CreateClosedSurfaceRepresentation()
-    for segmentID, opacity in _SURFACE_OPACITY.items():
-        if node.GetSegmentation().GetSegment(segmentID):
-            node.GetDisplayNode().SetSegmentOpacity3D(segmentID, opacity)
+def _looksOf(node: slicer.vtkMRMLSegmentationNode) -> dict[str, dict[str, Any]]:
+    """How each segment is shown, by its ID; the user may have changed it."""
+    segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
+    looks: dict[str, dict[str, Any]] = {}
+    for index in range(segmentation.GetNumberOfSegments() if display is not None else 0):
+        segmentID = segmentation.GetNthSegmentID(index)
+        looks[segmentID] = {name: getattr(display, f"GetSegment{name}")(segmentID) for name in _LOOKS}
+        looks[segmentID]["Color"] = segmentation.GetNthSegment(index).GetColor()
+    return looks
+
+
+def _restoreLooks(node: slicer.vtkMRMLSegmentationNode, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Show segments as those of the same ID before; of new ones, those that enclose others are translucent in 3-D."""
+    segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
+    for index in range(segmentation.GetNumberOfSegments() if display is not None else 0):
+        segmentID = segmentation.GetNthSegmentID(index)
+        look = dict(looks.get(segmentID, {"Opacity3D": _SURFACE_OPACITY.get(segmentID, 1.0)}))
+        color = look.pop("Color", None)
+        if color is not None:
+            segmentation.GetNthSegment(index).SetColor(*color)
+        for name, value in look.items():
+            getattr(display, f"SetSegment{name}")(segmentID, value)
 
 
 def _addLayer(
@@ -164,4 +187,10 @@ def _labelMap(array: NDArray[Any], ijkToRas: vtk.vtkMatrix4x4) -> slicer.vtkOrie
         box = tuple(slice(int(along[0]), int(along[-1]) + 1) for along in extents)
         start = tuple(part.start for part in reversed(box))
         fillImage(image, np.ascontiguousarray(array[box], dtype=np.uint8), start)
+    else:
+        # As an empty segment of Slicer's own: other types are refused when surfaces are made. Without the name that
+        # AllocateScalars gives the voxels, Slicer's exporter of DICOM SEG knows that it is empty.
+        image.SetExtent(0, -1, 0, -1, 0, -1)
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        image.GetPointData().GetScalars().SetName("")
     return image

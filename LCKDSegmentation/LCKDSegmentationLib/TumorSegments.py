@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 #: How the segmentation is divided: tissues ET, NCR/NET, ED side by side, or regions ET, TC, WT one in the other.
 TISSUES, REGIONS = "tissues", "regions"
 _SEGMENT_IDS = {TISSUES: set(TISSUE_IDS), REGIONS: set(REGION_IDS)}
+#: Attribute with the digest of the segments as they were made.
 _STATE = "LCKD.Voxels"
-#: Times of modification say something only within one process.
-_SESSION = uuid.uuid4().hex[:8]
 
 
 def divide(
@@ -50,7 +49,7 @@ def divide(
             (np.isin(labels, labelsOf(region)).astype(np.uint8), {1: tumorSegment(region)}) for region in REGION_IDS
         ]
     setSegments(node, grid, layers, algorithm)
-    node.SetAttribute(_STATE, _stateOf(node))
+    node.SetAttribute(_STATE, stateOf(node))
 
 
 def divideAnew(node: slicer.vtkMRMLSegmentationNode, division: str) -> None:
@@ -85,8 +84,8 @@ def divisionOf(node: slicer.vtkMRMLSegmentationNode) -> str | None:
 
 
 def isUnchanged(node: slicer.vtkMRMLSegmentationNode) -> bool:
-    """Return whether nobody has changed the segments since they were made, in this session."""
-    return node.GetAttribute(_STATE) == _stateOf(node)
+    """Return whether nobody has changed the segments since they were made."""
+    return node.GetAttribute(_STATE) == stateOf(node)
 
 
 def referenceVolume(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode | None:
@@ -99,13 +98,29 @@ def algorithmOf(model: str) -> str:
     return f"LCKD {model}"
 
 
-def _stateOf(node: slicer.vtkMRMLSegmentationNode) -> str:
-    """Changes with the voxels and the list of segments, but not with what is made of them for display."""
-    segmentation = node.GetSegmentation()
+def stateOf(node: slicer.vtkMRMLSegmentationNode) -> str:
+    """Return a digest of the segments and the shape of each; what is made of them for display does not change it."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    segmentation, digest = node.GetSegmentation(), hashlib.sha256()
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    state = [_SESSION]
     for index in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(index)
+        digest.update(segmentation.GetNthSegmentID(index).encode())
         image = segment.GetRepresentation(name)
-        state.append(f"{segmentation.GetNthSegmentID(index)}:{image.GetMTime() if image is not None else 0}")
-    return " ".join(state)
+        scalars = image.GetPointData().GetScalars() if image is not None else None
+        if scalars is not None and scalars.GetNumberOfTuples():
+            mask = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]) == segment.GetLabelValue()
+            digest.update(_shapeOf(mask))
+    return digest.hexdigest()
+
+
+def _shapeOf(mask: NDArray[Any]) -> bytes:
+    """A mask without what is empty around it, as bytes."""
+    import numpy as np
+
+    if not mask.any():
+        return b""
+    extents = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    part = mask[tuple(slice(int(along[0]), int(along[-1]) + 1) for along in extents)]
+    return repr(part.shape).encode() + np.packbits(part).tobytes()

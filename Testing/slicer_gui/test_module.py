@@ -226,16 +226,12 @@ def test_importing_the_module_loads_nothing_heavy() -> None:
     assert torch == "False"
 
 
-def test_what_belongs_to_a_result_goes_with_it_while_the_module_is_there(widget: Any, scene: Any) -> None:
-    from LCKDSegmentationLib.SceneImport import TABLE_ROLE
+@pytest.mark.usefixtures("widget")
+def test_what_belongs_to_a_loaded_result_goes_with_it(scene: Any) -> None:
+    from LCKDSegmentationLib.OwnedNodes import TABLE_ROLE
 
-    def removed_with_its_segmentation() -> bool:
-        table = scene.AddNewNodeByClass("vtkMRMLTableNode")
-        segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-        segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
-        scene.RemoveNode(segmentation)
-        return table.GetScene() is None
-
-    assert removed_with_its_segmentation()
-    widget.cleanup()
-    assert not removed_with_its_segmentation()
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode")
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.SetNodeReferenceID(TABLE_ROLE, table.GetID())
+    scene.RemoveNode(segmentation)
+    assert table.GetScene() is None

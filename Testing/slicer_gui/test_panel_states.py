@@ -83,6 +83,21 @@ def test_what_was_changed_by_hand_is_kept(widget: Any, scene: Any, segment: Pres
 
 
 @pytest.mark.usefixtures("volumes")
+def test_what_is_changed_by_hand_during_a_run_is_kept(
+    widget: Any, scene: Any, segment: Press, wait_until: Wait
+) -> None:
+    node = segment()
+    widget.ui.useT2.checked = False
+    widget.ui.segmentButton.click()
+    change_by_hand(node)
+    edited = slicer.util.arrayFromSegmentBinaryLabelmap(node, "ED").copy()
+    wait_until(lambda: not widget.segment.isRunning, 60)
+    assert "it was kept" in widget.ui.messageLabel.text
+    assert len(segmentations(scene)) == 2
+    assert np.array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, "ED"), edited)
+
+
+@pytest.mark.usefixtures("volumes")
 def test_division_keeps_what_was_changed_by_hand(widget: Any, segment: Press) -> None:
     node = segment()
     edema = slicer.util.arrayFromSegmentBinaryLabelmap(node, "ED").sum()
@@ -147,6 +162,16 @@ def test_rows_of_a_deleted_volume_say_so(widget: Any, scene: Any, volumes: dict[
         button.click()
         assert "was deleted" in ui.compareMessageLabel.text
     assert segmentations(scene) == []
+
+
+def test_rows_of_volumes_that_have_changed_say_so(
+    widget: Any, volumes: dict[str, Any], segment: Press, wait_until: Wait
+) -> None:
+    compare(widget, wait_until)
+    volumes["flair"].GetImageData().Modified()
+    segment()
+    widget.ui.compareTable.selectRow(0)
+    assert "Run the comparison again" in widget.ui.compareMessageLabel.text
 
 
 def _range(row: int) -> Any:

@@ -179,8 +179,9 @@ def test_result_lies_directly_under_the_study_of_its_volume(run):
     brought = run.bring()
     assert tree.GetItemParent(brought.item) == study == tree.GetItemParent(volume_item)
     assert tree.GetItemDataNode(brought.item) is brought.segmentation
-    below = items_below(tree, brought.item)
-    assert {brought.volumes.GetName(), brought.report.GetName()} == set(below)
+    assert items_below(tree, brought.item) == [], "what lies there is taken for segments"
+    for node in (brought.volumes, brought.report):
+        assert tree.GetItemParent(tree.GetItemByDataNode(node)) == study
 
 
 @pytest.mark.parametrize("as_in_desktop", [False, True])
@@ -203,21 +204,14 @@ def test_deleting_one_item_undoes_the_run(run, as_in_desktop):
 
 
 def test_removing_the_node_alone_undoes_the_run_too(run):
-    from LCKDSegmentationLib.SceneImport import followRemoval
-
-    observer = followRemoval(run.scene)
     tree_of(run.scene)
     before = node_ids(run.scene)
     brought = run.bring(maps={"uncertainty": np.zeros(SHAPE, np.float32)})
     run.scene.RemoveNode(brought.segmentation)
-    run.scene.RemoveObserver(observer)
     assert node_ids(run.scene) == before
 
 
 def test_deleting_the_study_leaves_nothing_of_the_run(run):
-    from LCKDSegmentationLib.SceneImport import followRemoval
-
-    observer = followRemoval(run.scene)
     tree = tree_of(run.scene)
     study = tree.CreateStudyItem(tree.GetSceneItemID(), "study")
     for volume in run.inputs.values():
@@ -226,7 +220,6 @@ def test_deleting_the_study_leaves_nothing_of_the_run(run):
     tree.SetItemAttribute(brought.item, "VirtualBranch", "1")
     ids = {brought.segmentation.GetID(), brought.volumes.GetID(), brought.report.GetID(), run.volume.GetID()}
     tree.RemoveItem(study)
-    run.scene.RemoveObserver(observer)
     assert not ids & node_ids(run.scene)
 
 
@@ -253,8 +246,48 @@ def test_replacing_keeps_the_node_and_leaves_nothing_of_the_former_run(run):
     assert second.segmentation.GetName() == "Brain tumor from T1c"
     assert second.segmentation.GetAttribute("LCKD.Subset") == "t1c"
     assert second.segmentation.GetDisplayNode().GetOpacity2DFill() == pytest.approx(0.7)
-    below = items_below(tree_of(run.scene), second.item)
-    assert below == [second.volumes.GetName(), second.report.GetName()]
+    assert (second.volumes, second.report) == (first.volumes, first.report)
+    assert second.volumes.GetName() == "Tumor volumes from T1c"
+
+
+def test_replacing_keeps_what_the_user_has_made_of_it(run):
+    first = run.bring()
+    node, tree = first.segmentation, tree_of(run.scene)
+    folder = tree.CreateFolderItem(tree.GetSceneItemID(), "mine")
+    tree.SetItemParent(first.item, folder)
+    node.SetName("my own name")
+    display = node.GetDisplayNode()
+    display.SetSegmentVisibility("ED", False)
+    display.SetSegmentOpacity2DFill("ET", 0.25)
+    node.GetSegmentation().GetSegment("NCR").SetColor(0.1, 0.2, 0.3)
+    run.bring(np.roll(tumor(), 2, axis=2), present=("t1c",), replaced=node)
+    assert node.GetName() == "my own name"
+    assert tree.GetItemParent(first.item) == folder
+    assert not display.GetSegmentVisibility("ED")
+    assert display.GetSegmentVisibility("ET")
+    assert display.GetSegmentOpacity2DFill("ET") == pytest.approx(0.25)
+    assert node.GetSegmentation().GetSegment("NCR").GetColor() == pytest.approx((0.1, 0.2, 0.3))
+
+
+@pytest.mark.parametrize("division", DIVISIONS)
+def test_saving_and_surfaces_are_no_change_but_an_edit_is(run, division, tmp_path):
+    import slicer
+
+    from LCKDSegmentationLib.SegmentationNodes import showSurface
+    from LCKDSegmentationLib.TumorSegments import isUnchanged
+
+    node = run.bring(np.where(tumor() == 1, 0, tumor()).astype(np.uint8), division=division).segmentation
+    showSurface(node)
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(tmp_path / "s.seg.nrrd"))
+    assert storage.WriteData(node)
+    assert isUnchanged(node)
+    read = run.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert storage.ReadData(read)
+    read.SetAttribute("LCKD.Voxels", node.GetAttribute("LCKD.Voxels"))
+    assert isUnchanged(read)
+    read.GetSegmentation().RemoveSegment("ET")
+    assert not isUnchanged(read)
 
 
 def test_surface_is_made_when_asked_for_and_renewed_when_replaced(run):
@@ -311,7 +344,6 @@ def test_saved_scene_brings_everything_back(run, tmp_path):
     assert float(nodes["table"].GetCellText(0, 2)) > 0
     tree = tree_of(scene)
     item = tree.GetItemByDataNode(segmentation)
-    assert nodes["table"].GetName() in items_below(tree, item)
     before = node_ids(scene)
     tree.RemoveItem(item)
     assert not set(wanted.values()) & node_ids(scene)
