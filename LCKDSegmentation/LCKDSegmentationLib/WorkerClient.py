@@ -238,7 +238,10 @@ class WorkerClient:
             self._finish(identifier, result={name: event[name] for name in event if name not in ("event", "id")})
         elif kind == "error":
             facts = (str(event.get(name, "")) for name in ("code", "message", "action"))
-            self._finish(identifier, error=workerError(*facts))
+            error = workerError(*facts)
+            # For scripts, which end with the status of the command line.
+            error.exit_status = int(event.get("exit_status", 1))
+            self._finish(identifier, error=error)
         elif kind == "cancelled":
             request.state = RequestState.CANCELLING
             self._finish(identifier)

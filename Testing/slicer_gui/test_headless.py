@@ -117,6 +117,16 @@ def test_refusals_have_one_sentence_and_the_status_of_the_command_line(
     assert not (tmp_path / "report.json").exists()
 
 
+def test_what_the_worker_refuses_has_the_status_of_the_command_line(
+    run: Run, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "t2.nii.gz"
+    sitk.WriteImage(sitk.Image(16, 16, 16, sitk.sitkInt16), str(empty))
+    assert run("--t2", empty, "-o", tmp_path / "out", "--model", tiny_model, "--device", "cpu") == 3
+    assert capsys.readouterr().err.count("Error: ") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_packages_are_installed_only_if_that_is_wanted(
     run: Run, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ they are too large. ``reference`` is a file in the job folder; null: the one tha
 Events: ``hello`` (version, protocol, pid, python) once at the start; ``heartbeat`` (rss_mb; ``id`` of the request under
 way) every second; and for a request, with its ``id``: ``stage`` (stage), ``progress`` (fraction 0–1), ``warning``
 (message), ``subset`` (subset, volumes_ml, dice, hd95_mm, by region; files, report) for each subset of a comparison as
-soon as it is there, and at the end one of ``result``, ``error`` (code, message, action) and ``cancelled``.
+soon as it is there, and at the end one of ``result``, ``error`` (code, message, action, exit_status) and ``cancelled``.
 
 Requests are done one after the other; cancel, ping and quit are answered at once. A bad request is answered by an
 ``error``, and the worker lives on. It ends at once, with its children, when stdin is closed or its parent dies.

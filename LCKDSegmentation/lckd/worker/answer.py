@@ -86,4 +86,4 @@ class Answer:
 
     def error(self, error: LckdError) -> None:
         """Why there is no result."""
-        self.emit(**error.as_event())
+        self.emit(**error.as_event(), exit_status=error.exit_status)
