@@ -1,4 +1,7 @@
-"""Charts in the layout of the application, and their pictures as files."""
+"""Charts in the layout of the application, what stands below their bars, and their pictures as files.
+
+The application's view of charts takes the labels of a series for tool tips only, so they are put on its axis here.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,61 @@ from slicer.i18n import tr as _
 
 from .VolumeFiles import writing
 
+#: Attribute of a chart of bars: the column of its tables with what stands below each group of bars.
+TICKS_ATTRIBUTE = "LCKD.Ticks"
+_ANGLE = 50
+#: Views of charts that are followed already, with the observer, by address.
+_followed: dict[str, tuple[slicer.vtkMRMLPlotViewNode, int]] = {}
+
 
 def showChart(chart: slicer.vtkMRMLPlotChartNode) -> None:
     """Show a chart in the layout, as the application's own module Plots does."""
     slicer.modules.plots.logic().ShowChartInLayout(chart)
+    labelShownCharts()
+
+
+def labelShownCharts() -> None:
+    """Write below the bars what they stand for, in all views, now and when a view shows another chart.
+
+    Again is harmless; `stopLabeling` ends it.
+    """
+    for widget in _plotWidgets():
+        viewNode = widget.mrmlPlotViewNode()
+        address = viewNode.GetAddressAsString("")
+        if address not in _followed:
+            tag = viewNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_arguments: labelShownCharts())
+            _followed[address] = (viewNode, tag)
+        labelBars(widget.plotView().chart(), viewNode.GetPlotChartNode())
+
+
+def stopLabeling() -> None:
+    """Leave the views of charts alone from now on."""
+    for viewNode, tag in _followed.values():
+        viewNode.RemoveObserver(tag)
+    _followed.clear()
+
+
+def labelBars(drawn: vtk.vtkChartXY, chart: slicer.vtkMRMLPlotChartNode | None) -> None:
+    """Write below each group of bars what it stands for; for a chart that is not ours, put the numbers back."""
+    axis = drawn.GetAxis(vtk.vtkAxis.BOTTOM)
+    text = axis.GetLabelProperties()
+    labels = _ticksOf(chart)
+    if labels is not None:
+        places = vtk.vtkDoubleArray()
+        for place in range(labels.GetNumberOfValues()):
+            places.InsertNextValue(place)
+        axis.SetCustomTickPositions(places, labels)
+        text.SetOrientation(_ANGLE)
+        text.SetJustificationToRight()
+        # Inside, it would cover the bars of the last group.
+        drawn.GetLegend().SetInline(False)
+    elif text.GetOrientation() == _ANGLE:
+        axis.SetCustomTickPositions(None, None)
+        text.SetOrientation(0)
+        text.SetJustificationToCentered()
+        drawn.GetLegend().SetInline(True)
+    if drawn.GetScene() is not None:
+        drawn.GetScene().SetDirty(True)
 
 
 def saveChart(chart: slicer.vtkMRMLPlotChartNode, path: Path) -> None:
@@ -26,9 +80,8 @@ def saveChart(chart: slicer.vtkMRMLPlotChartNode, path: Path) -> None:
     showChart(chart)
     # The layout makes its views now, and they take their size.
     slicer.app.processEvents()
-    manager = slicer.app.layoutManager()
-    widgets = [manager.plotWidget(index) for index in range(manager.plotViewCount)] if manager is not None else []
-    widget = next((one for one in widgets if one.mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()), None)
+    shown = (one for one in _plotWidgets() if one.mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID())
+    widget = next(shown, None)
     if widget is None:
         raise OutputError(
             "CHART_NOT_SHOWN",
@@ -54,3 +107,17 @@ def savePicture(window: vtk.vtkRenderWindow, path: Path) -> None:
     writer.Write()
     with writing(path) as temporary:
         temporary.write_bytes(memoryview(writer.GetResult()))
+
+
+def _plotWidgets() -> list[slicer.qMRMLPlotWidget]:
+    """The views of charts that were made so far."""
+    manager = slicer.app.layoutManager()
+    return [manager.plotWidget(index) for index in range(manager.plotViewCount)] if manager is not None else []
+
+
+def _ticksOf(chart: slicer.vtkMRMLPlotChartNode | None) -> vtk.vtkStringArray | None:
+    """What stands below the bars of a chart of ours; None if it is not one or its table was deleted."""
+    column = chart.GetAttribute(TICKS_ATTRIBUTE) if chart is not None else None
+    series = chart.GetNthPlotSeriesNode(0) if column else None
+    table = series.GetTableNode() if series is not None else None
+    return table.GetTable().GetColumnByName(column) if table is not None else None

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from lckd.errors import InputError, UsageError
 from lckd.sequences import Sequence, parse_subset, subset_name, subset_title
 
+from .ChartViews import TICKS_ATTRIBUTE
 from .SceneTree import placeBeside, placeInFolder, subjectHierarchy
 from .SegmentationNodes import Segment, checkOnGrid, setDisplay, setSegments
 from .Terminology import REGIONS, labelsOf, segmentKind
@@ -100,6 +101,7 @@ def addComparison(
         scene,
         _("Dice by subset"),
         [subset_title(parse_subset(subset)) for subset in _subsets(rows)],
+        [_shortTitle(subset) for subset in _subsets(rows)],
         {region: [_dice(rows, subset, region) for subset in _subsets(rows)] for region in REGIONS},
         (_("Sequences"), _("Dice to {basis}").format(basis=basis)),
     )
@@ -117,7 +119,7 @@ def addComparison(
 def addRowsTable(scene: slicer.vtkMRMLScene, rows: list[Row]) -> slicer.vtkMRMLTableNode:
     """Add a table with the columns of ``subsets.csv``, one row for each region of each subset."""
     values = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-    table = _addTable(scene, _("Comparison of subsets"), values)
+    table = _addTable(scene, _("Comparison of subsets (table)"), values)
     titles = (_("Sequences"), _("Region"), _("Volume (mL)"), _("Dice"), _("HD95 (mm)"))
     for name, title in zip(COLUMNS, titles, strict=True):
         table.SetColumnTitle(name, title)
@@ -191,6 +193,7 @@ def _addImportanceChart(scene: slicer.vtkMRMLScene, losses: Mapping[str, Mapping
         scene,
         _("What each sequence is worth"),
         [_("without {sequence}").format(sequence=Sequence(one).title) for one in losses],
+        [Sequence(one).title for one in losses],
         {region: [loss[region] for loss in losses.values()] for region in REGIONS},
         (_("Sequence taken away"), _("Loss of Dice")),
     )
@@ -200,16 +203,18 @@ def _addChart(
     scene: slicer.vtkMRMLScene,
     title: str,
     labels: list[str],
+    ticks: list[str],
     values: Mapping[str, list[float]],
     axes: tuple[str, str],
 ) -> Chart:
-    """Add a bar chart with one group for each label and one bar for each region."""
-    table = _addTable(scene, title, {"label": labels, **values})
+    """Add a bar chart with one group for each label and one bar for each region; `ticks` stand below the groups."""
+    # The table comes first: without words of its own it would take the name of the chart.
+    table = _addTable(scene, _("{chart} (values)").format(chart=title), {"label": labels, "tick": ticks, **values})
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(title))
     series = []
     for region in values:
-        name = scene.GenerateUniqueName(f"{title}: {region}")
-        one = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
+        # Its name is what the legend says.
+        one = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", region)
         one.SetAndObserveTableNodeID(table.GetID())
         one.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
         one.SetLabelColumnName("label")
@@ -218,6 +223,9 @@ def _addChart(
         chart.AddAndObservePlotSeriesNodeID(one.GetID())
         series.append(one)
     chart.SetTitle(title)
+    chart.SetAttribute(TICKS_ATTRIBUTE, "tick")
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(-0.6, len(labels) - 0.4)
     chart.SetXAxisTitle(axes[0])
     chart.SetYAxisTitle(axes[1])
     chart.SetLegendVisibility(True)
@@ -234,6 +242,11 @@ def _addTable(scene: slicer.vtkMRMLScene, name: str, columns: Mapping[str, list[
         table.AddColumn(array)
     table.SetLocked(True)
     return table
+
+
+def _shortTitle(subset: str) -> str:
+    """The title of a subset as short as an axis needs it: ``F+T1c``."""
+    return "+".join("F" if one is Sequence.FLAIR else one.title for one in parse_subset(subset))
 
 
 def _subsets(rows: Iterable[Row]) -> list[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
-from .ChartViews import saveChart, showChart
+from .ChartViews import labelShownCharts, saveChart, showChart, stopLabeling
 from .Panel import Message, Panel, setEnabledWithReason
 from .Runs import CompareRun
 from .TumorSegments import TISSUES
@@ -28,12 +29,15 @@ class ComparisonViews:
         self._run: CompareRun | None = None
         #: The segmentations that are in the scene already, by subset.
         self._shown: dict[str, slicer.vtkMRMLSegmentationNode] = {}
+        #: The layout that is followed, with the observer.
+        self._layout: tuple[slicer.vtkMRMLLayoutNode, int] | None = None
         ui = panel.ui
         ui.differenceRegion.addItems(list(REGIONS))
         ui.compareTable.connect("itemSelectionChanged()", self.showSelected)
         ui.differenceButton.connect("clicked(bool)", self.showDifference)
         ui.twoUpButton.connect("clicked(bool)", lambda: self.showSideBySide(2))
         ui.fourUpButton.connect("clicked(bool)", lambda: self.showSideBySide(4))
+        ui.formerLayoutButton.connect("clicked(bool)", self.showFormerLayout)
         ui.diceChartButton.connect("clicked(bool)", lambda: self._show("dice"))
         ui.importanceChartButton.connect("clicked(bool)", lambda: self._show("importance"))
         menu = qt.QMenu(ui.exportButton)
@@ -43,6 +47,28 @@ class ComparisonViews:
             menu.addAction(action)
         ui.exportButton.setMenu(menu)
         self.update()
+
+    def followLayout(self, scene: slicer.vtkMRMLScene) -> None:
+        """Make the layouts for comparison known, and from now on tidy up when the user leaves them.
+
+        To be called when there is a panel and when a scene was loaded; again is harmless. `stopFollowing` ends it.
+        """
+        from .Views import registerLayouts
+
+        self.stopFollowing()
+        layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+        if layout is not None:
+            registerLayouts(layout)
+            self._layout = (layout, layout.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onLayoutModified))
+        labelShownCharts()
+        self.update()
+
+    def stopFollowing(self) -> None:
+        """Leave the layout and the views of charts alone from now on."""
+        stopLabeling()
+        if self._layout is not None:
+            self._layout[0].RemoveObserver(self._layout[1])
+            self._layout = None
 
     def take(self, run: CompareRun | None) -> None:
         """Show a comparison, from now on, as far as it is done; None: show none."""
@@ -71,6 +97,8 @@ class ComparisonViews:
         setEnabledWithReason(ui.differenceButton, two, words)
         setEnabledWithReason(ui.twoUpButton, several, _("Show the first two selected rows in linked slice views."))
         setEnabledWithReason(ui.fourUpButton, several, _("Show the first four selected rows in linked slice views."))
+        notThere = "" if self._isSideBySide else _("Show segmentations side by side first.")
+        setEnabledWithReason(ui.formerLayoutButton, notThere, _("Go back to the layout before side by side."))
         setEnabledWithReason(ui.diceChartButton, done, _("Show the Dice of each subset as a chart."))
         setEnabledWithReason(ui.importanceChartButton, noChart, _("Show what each sequence is worth as a chart."))
         self._actions[1].enabled = nodes is not None
@@ -107,6 +135,13 @@ class ComparisonViews:
         """Show the first selected subsets in a layout of two or four linked slice views."""
         self._message.try_(lambda: self._showSideBySide(self.selected[:count], count))
 
+    def showFormerLayout(self) -> None:
+        """Go back to the layout before side by side."""
+        from .Views import showFormerLayout
+
+        if self._layout is not None:
+            showFormerLayout(self._layout[0])
+
     def exportTable(self) -> None:
         """Save the table as CSV, with the columns of ``lckd compare``."""
         run, title = self._run, _("Save the table")
@@ -126,15 +161,45 @@ class ComparisonViews:
         from . import Views
 
         grid, scene = gridOf(self._run), self._run.job.scene
-        layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
-        Views.registerLayouts(layout)
-        layout.SetViewArrangement(Views.TWO_UP_LAYOUT if count == 2 else Views.FOUR_UP_LAYOUT)
+        layout = Views.layoutOf(scene)
+        if self._layout is None:
+            self.followLayout(scene)
+        Views.showSideBySide(layout, Views.TWO_UP_LAYOUT if count == 2 else Views.FOUR_UP_LAYOUT)
         nodes = [self._segmentationOf(subset) for subset in subsets]
         Views.showAlone(nodes[0])
         panels = [Views.Panel(grid, node, _title(subset)) for node, subset in zip(nodes, subsets, strict=True)]
         sliceNodes = Views.comparisonSliceNodes(scene, count)
         Views.showPanels(scene, sliceNodes, panels)
-        Views.jumpToTumor(sliceNodes, nodes[0])
+        center = Views.jumpToTumor(sliceNodes, nodes[0])
+        # New views have no size before the event loop ran.
+        qt.QTimer.singleShot(0, lambda: self._fit(sliceNodes, center))
+
+    def _fit(self, sliceNodes: list[slicer.vtkMRMLSliceNode], center: tuple[float, float, float] | None) -> None:
+        """Show the whole image in each view for comparison, as large as it can be."""
+        from .Views import alignWithFirst
+
+        logic = slicer.app.applicationLogic().GetSliceLogic(sliceNodes[0])
+        if logic is None or not self._isSideBySide or any(node.GetScene() is None for node in sliceNodes):
+            return
+        logic.FitSliceToBackground()
+        alignWithFirst(sliceNodes)
+        if center is not None:
+            for sliceNode in sliceNodes:
+                sliceNode.JumpSliceByCentering(*center)
+
+    @property
+    def _isSideBySide(self) -> bool:
+        from .Views import isSideBySide
+
+        return self._layout is not None and isSideBySide(self._layout[0])
+
+    def _onLayoutModified(self, layout: slicer.vtkMRMLLayoutNode, _event: str) -> None:
+        from .Views import leaveSideBySide
+
+        scene = layout.GetScene()
+        if scene is not None and not scene.IsBatchProcessing() and not self._isSideBySide:
+            leaveSideBySide(scene)
+        self.update()
 
     def _segmentationOf(self, subset: str) -> slicer.vtkMRMLSegmentationNode:
         """The segmentation of a subset, brought into the scene when it is first wanted."""

@@ -10,12 +10,20 @@ from dataclasses import dataclass
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
+
+from lckd.errors import UsageError
 
 #: Numbers of the layouts in the application, far from those of Slicer and of most extensions.
 TWO_UP_LAYOUT, FOUR_UP_LAYOUT = 8721, 8722
 #: Layout names of the slice views for comparison; the application makes their nodes when a layout is first shown.
 VIEW_NAMES = ("LCKD1", "LCKD2", "LCKD3", "LCKD4")
+#: The slice views for comparison move with each other, not with those of the user, which are of group 0 or 1.
+VIEW_GROUP = 87
 _VIEW_COLOR = "#7A6FAC"
+_ROWS = {TWO_UP_LAYOUT: [VIEW_NAMES[:2]], FOUR_UP_LAYOUT: [VIEW_NAMES[:2], VIEW_NAMES[2:]]}
+#: Attribute of the layout node: the layout before the first one for comparison.
+_FORMER = "LCKD.FormerLayout"
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,51 @@ class Panel:
 
 
 def registerLayouts(layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-    """Make the two-up and the four-up layout known; to show one, call ``layoutNode.SetViewArrangement``."""
-    for number, rows in ((TWO_UP_LAYOUT, [VIEW_NAMES[:2]]), (FOUR_UP_LAYOUT, [VIEW_NAMES[:2], VIEW_NAMES[2:]])):
+    """Make the two-up and the four-up layout known, and show the one that a loaded scene was saved in.
+
+    To be called when the application starts and when a scene was loaded; again is harmless.
+    """
+    for number, rows in _ROWS.items():
         layoutNode.AddLayoutDescription(number, layoutDescription(rows))
+    if layoutNode.GetScene() is not None:
+        # A scene file holds the group of a view as true or false only.
+        for sliceNode in comparisonSliceNodes(layoutNode.GetScene()):
+            sliceNode.SetViewGroup(VIEW_GROUP)
+    if isSideBySide(layoutNode) and not layoutNode.GetCurrentLayoutDescription():
+        layoutNode.SetViewArrangement(layoutNode.GetViewArrangement())
+
+
+def layoutOf(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLLayoutNode:
+    """Return the node that says which views are shown.
+
+    :raises UsageError: the application has no views
+    """
+    layoutNode = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    if layoutNode is None:
+        raise _noViews()
+    return layoutNode
+
+
+def isSideBySide(layoutNode: slicer.vtkMRMLLayoutNode) -> bool:
+    """Return whether a layout for comparison is shown."""
+    return layoutNode.GetViewArrangement() in _ROWS
+
+
+def showSideBySide(layoutNode: slicer.vtkMRMLLayoutNode, number: int) -> None:
+    """Show a layout for comparison and remember the one before; no view stays maximized."""
+    registerLayouts(layoutNode)
+    if not isSideBySide(layoutNode):
+        layoutNode.SetAttribute(_FORMER, str(layoutNode.GetViewArrangement()))
+    layoutNode.RemoveAllMaximizedViewNodes()
+    layoutNode.SetViewArrangement(number)
+
+
+def showFormerLayout(layoutNode: slicer.vtkMRMLLayoutNode) -> None:
+    """Show the layout before the first one for comparison; four views if that is not known."""
+    former = int(layoutNode.GetAttribute(_FORMER) or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    isKnown = layoutNode.IsLayoutDescription(former)
+    layoutNode.RemoveAllMaximizedViewNodes()
+    layoutNode.SetViewArrangement(former if isKnown else slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
 
 def layoutDescription(rows: Sequence[Sequence[str]]) -> str:
@@ -39,7 +89,7 @@ def layoutDescription(rows: Sequence[Sequence[str]]) -> str:
     return f'<layout type="vertical" split="true">{items}</layout>'
 
 
-def comparisonSliceNodes(scene: slicer.vtkMRMLScene, count: int) -> list[slicer.vtkMRMLSliceNode]:
+def comparisonSliceNodes(scene: slicer.vtkMRMLScene, count: int = len(VIEW_NAMES)) -> list[slicer.vtkMRMLSliceNode]:
     """Return the slice nodes of the first `count` views for comparison that exist, in their order."""
     found = {node.GetLayoutName(): node for node in _nodesOf(scene, "vtkMRMLSliceNode")}
     return [found[name] for name in VIEW_NAMES[:count] if name in found]
@@ -50,16 +100,24 @@ def showPanels(
 ) -> None:
     """Show one panel in each slice view, in the same orientation, at the same place, linked.
 
-    A segmentation of a panel is shown in the views of its panels only, and in 3-D views as before.
+    A segmentation of a panel is shown in the views of its panels only, and in 3-D views as before. Views for
+    comparison without a panel are emptied.
 
-    :param sliceNodes: at least as many as panels; the others stay as they are
+    :param sliceNodes: at least as many as panels
+    :raises UsageError: there are fewer views than panels
     """
+    if len(sliceNodes) < len(panels) or not sliceNodes:
+        raise _noViews()
+    composites = [compositeOf(scene, sliceNode) for sliceNode in sliceNodes]
+    used = sliceNodes[: len(panels)]
+    for sliceNode in comparisonSliceNodes(scene):
+        if sliceNode not in used:
+            _setVolume(compositeOf(scene, sliceNode), None)
+            sliceNode.SetLayoutLabel(sliceNode.GetLayoutName()[-1])
     views: dict[str, list[str]] = {}
-    for sliceNode, panel in zip(sliceNodes, panels, strict=False):
-        composite = compositeOf(scene, sliceNode)
-        composite.SetBackgroundVolumeID(panel.background.GetID())
-        composite.SetForegroundVolumeID(None)
-        composite.SetLabelVolumeID(None)
+    for sliceNode, composite, panel in zip(sliceNodes, composites, panels, strict=False):
+        sliceNode.SetViewGroup(VIEW_GROUP)
+        _setVolume(composite, panel.background.GetID())
         if panel.label:
             sliceNode.SetLayoutLabel(panel.label)
         if panel.segmentation is not None:
@@ -67,14 +125,13 @@ def showPanels(
     for segmentationID, viewIDs in views.items():
         showOnlyIn(scene, scene.GetNodeByID(segmentationID), viewIDs)
     linkSlices(scene, sliceNodes)
-    _alignWithFirst(sliceNodes)
+    alignWithFirst(sliceNodes)
 
 
 def showAlone(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
     """Show a segmentation in all views and hide the others that this module made; those of the user stay."""
-    for node in _nodesOf(segmentation.GetScene(), "vtkMRMLSegmentationNode"):
-        isOurs = node.GetAttribute("LCKD.Model") or node.GetAttribute("LCKD.Difference")
-        if isOurs and node is not segmentation and node.GetDisplayNode() is not None:
+    for node in _ourSegmentations(segmentation.GetScene()):
+        if node is not segmentation:
             node.GetDisplayNode().SetVisibility(False)
     showEverywhere(segmentation)
     segmentation.GetDisplayNode().SetVisibility(True)
@@ -96,6 +153,24 @@ def showOnlyIn(
 def showEverywhere(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
     """Show a segmentation in all views again."""
     segmentation.GetDisplayNode().RemoveAllViewNodeIDs()
+
+
+def leaveSideBySide(scene: slicer.vtkMRMLScene) -> None:
+    """Show what was shown in views for comparison only in all views again: the first one, the others hidden.
+
+    Hidden, since several segmentations over each other in one view cannot be told apart.
+    """
+    viewIDs = [sliceNode.GetID() for sliceNode in comparisonSliceNodes(scene)]
+    limited: dict[slicer.vtkMRMLSegmentationNode, int] = {}
+    for node in _ourSegmentations(scene):
+        places = [place for place, one in enumerate(viewIDs) if node.GetDisplayNode().IsViewNodeIDPresent(one)]
+        if places:
+            limited[node] = places[0]
+    first = min(limited, key=lambda node: limited[node], default=None)
+    for node in limited:
+        if node is not first:
+            node.GetDisplayNode().SetVisibility(False)
+        showEverywhere(node)
 
 
 def linkSlices(scene: slicer.vtkMRMLScene, sliceNodes: Sequence[slicer.vtkMRMLSliceNode], linked: bool = True) -> None:
@@ -147,17 +222,48 @@ def tumorCenter(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[float, fl
 
 
 def compositeOf(scene: slicer.vtkMRMLScene, sliceNode: slicer.vtkMRMLSliceNode) -> slicer.vtkMRMLSliceCompositeNode:
-    """Return the node that says which volumes a slice view shows."""
+    """Return the node that says which volumes a slice view shows.
+
+    :raises UsageError: the view was not made
+    """
     name = sliceNode.GetLayoutName()
-    return next(node for node in _nodesOf(scene, "vtkMRMLSliceCompositeNode") if node.GetLayoutName() == name)
+    for node in _nodesOf(scene, "vtkMRMLSliceCompositeNode"):
+        if node.GetLayoutName() == name:
+            return node
+    raise _noViews()
 
 
-def _alignWithFirst(sliceNodes: Sequence[slicer.vtkMRMLSliceNode]) -> None:
+def alignWithFirst(sliceNodes: Sequence[slicer.vtkMRMLSliceNode]) -> None:
+    """Show the same place at the same size as the first slice view."""
     first, *others = sliceNodes
     for other in others:
         other.GetSliceToRAS().DeepCopy(first.GetSliceToRAS())
         other.SetFieldOfView(*first.GetFieldOfView())
         other.UpdateMatrices()
+
+
+def _setVolume(composite: slicer.vtkMRMLSliceCompositeNode, volumeID: str | None) -> None:
+    """Show this volume and no other one; None: show none."""
+    composite.SetBackgroundVolumeID(volumeID)
+    composite.SetForegroundVolumeID(None)
+    composite.SetLabelVolumeID(None)
+
+
+def _ourSegmentations(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSegmentationNode]:
+    """Those that this module made and that can be shown."""
+    return [
+        node
+        for node in _nodesOf(scene, "vtkMRMLSegmentationNode")
+        if (node.GetAttribute("LCKD.Model") or node.GetAttribute("LCKD.Difference")) and node.GetDisplayNode()
+    ]
+
+
+def _noViews() -> UsageError:
+    return UsageError(
+        "NO_SLICE_VIEWS",
+        _("There are not enough slice views to show the segmentations in."),
+        _("Open the main window of 3D Slicer and try again."),
+    )
 
 
 def _nodesOf(scene: slicer.vtkMRMLScene, className: str) -> list[slicer.vtkMRMLNode]:
@@ -169,6 +275,11 @@ def _row(names: Sequence[str]) -> str:
 
 
 def _view(name: str) -> str:
-    properties = {"orientation": "Axial", "viewlabel": name[-1], "viewcolor": _VIEW_COLOR}
+    properties = {
+        "orientation": "Axial",
+        "viewlabel": name[-1],
+        "viewcolor": _VIEW_COLOR,
+        "viewgroup": VIEW_GROUP,
+    }
     inside = "".join(f'<property name="{key}" action="default">{value}</property>' for key, value in properties.items())
     return f'<view class="vtkMRMLSliceNode" singletontag="{name}">{inside}</view>'

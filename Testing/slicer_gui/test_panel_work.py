@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def test_cancel_and_scene_close_in_the_middle(
 
 
 @pytest.fixture
-def compared(widget: Any, volumes: dict[str, Any], wait_until: Wait) -> Any:
+def compared(widget: Any, volumes: dict[str, Any], wait_until: Wait) -> Iterator[Any]:
     """A comparison of two sequences: three subsets."""
     widget.ui.useT2.checked = False
     widget.ui.compareButton.click()
@@ -143,7 +143,8 @@ def compared(widget: Any, volumes: dict[str, Any], wait_until: Wait) -> Any:
     wait_until(is_done, 240)
     assert widget.ui.compareMessageLabel.text.startswith("The comparison is done."), widget.ui.messageLabel.text
     assert {3, 6} <= set(counts), "the table did not fill as results arrived"
-    return widget
+    yield widget
+    widget.views.stopFollowing()
 
 
 def test_comparison_fills_its_table_and_shows_rows(
@@ -170,18 +171,34 @@ def test_comparison_fills_its_table_and_shows_rows(
     ui.differenceButton.click()
     difference = nodes_of(scene, "vtkMRMLSegmentationNode")[-1]
     assert difference.GetAttribute("LCKD.Difference") == "WT flair t1c"
+    assert not ui.formerLayoutButton.enabled
+    assert "side by side first" in ui.formerLayoutButton.toolTip
+    manager = slicer.app.layoutManager()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
     for button in (ui.twoUpButton, ui.fourUpButton):
         button.click()
         assert ui.compareMessageLabel.text.startswith("The comparison is done.")
+    assert manager.sliceViewNames() == ("LCKD1", "LCKD2", "LCKD3", "LCKD4")
+    assert not flair.GetDisplayNode().IsDisplayableInView("vtkMRMLSliceNodeRed")
+    ui.formerLayoutButton.click()
+    assert manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+    assert flair.GetDisplayNode().IsDisplayableInView("vtkMRMLSliceNodeRed")
+    assert not ui.formerLayoutButton.enabled
     names = {node.GetLayoutName() for node in nodes_of(scene, "vtkMRMLSliceNode")}
     assert {"LCKD1", "LCKD2", "LCKD3", "LCKD4"} <= names
     assert "What costs most Dice" in ui.importanceLabel.text
-    for button, title in (
-        (ui.diceChartButton, "Dice by subset"),
-        (ui.importanceChartButton, "What each sequence is worth"),
+    for button, title, labels in (
+        (ui.diceChartButton, "Dice by subset", ["F", "T1c", "F+T1c"]),
+        (ui.importanceChartButton, "What each sequence is worth", ["FLAIR", "T1c"]),
     ):
         button.click()
         assert shown_chart(scene).GetTitle() == title
+        assert bar_labels() == labels
+    (view,) = nodes_of(scene, "vtkMRMLPlotViewNode")
+    view.SetPlotChartNodeID(scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "of the user").GetID())
+    assert "FLAIR" not in bar_labels()
+    view.SetPlotChartNodeID(compared.views._run.outcome.nodes.dice.chart.GetID())
+    assert bar_labels() == ["F", "T1c", "F+T1c"]
     table, chart = compared.views._actions
     compared.panel.dialogs.answers["saveFile"] = str(tmp_path / "table.csv")
     table.trigger()
@@ -213,6 +230,15 @@ def shown_chart(scene: Any) -> Any:
     """The chart in the view of charts of the layout."""
     (view,) = nodes_of(scene, "vtkMRMLPlotViewNode")
     return view.GetPlotChartNode()
+
+
+def bar_labels() -> list[str]:
+    """What stands below the bars in the view of charts."""
+    import vtk
+
+    axis = slicer.app.layoutManager().plotWidget(0).plotView().chart().GetAxis(vtk.vtkAxis.BOTTOM)
+    labels = axis.GetTickLabels()
+    return [labels.GetValue(index) for index in range(labels.GetNumberOfValues())]
 
 
 def _range(row: int) -> Any:

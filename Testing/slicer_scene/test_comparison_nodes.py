@@ -64,6 +64,10 @@ def test_charts_show_dice_and_importance(scene):
     assert series.GetPlotType() == series.PlotTypeBar
     assert column(nodes.dice.table, "label") == ["FLAIR", "T1c", "FLAIR, T1c"]
     np.testing.assert_allclose([float(text) for text in column(nodes.dice.table, "WT")], [0.3, 0.4, 0.7])
+    assert [one.GetName() for one in nodes.dice.series] == ["ET", "TC", "WT"]
+    assert column(nodes.dice.table, "tick") == ["F", "T1c", "F+T1c"]
+    assert not nodes.dice.chart.GetXAxisRangeAuto()
+    np.testing.assert_allclose(nodes.dice.chart.GetXAxisRange(), (-0.6, 2.6))
     assert nodes.dice.chart.GetYAxisTitle() == "Dice to the full set"
     assert column(nodes.importance.table, "label") == ["without FLAIR", "without T1c"]
     np.testing.assert_allclose([float(text) for text in column(nodes.importance.table, "ET")], [0.3, 0.4])
@@ -104,6 +108,21 @@ def test_deleting_the_folder_removes_the_comparison(scene):
     assert len(items_below(tree, nodes.item)) == 11
     tree.RemoveItem(nodes.item)
     assert node_ids(scene) == before
+
+
+def test_no_two_things_in_the_tree_have_one_name_but_the_series(scene):
+    import slicer
+
+    from LCKDSegmentationLib.ComparisonNodes import addComparison
+
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    nodes = addComparison(scene, rows(), "the full set")
+    assert nodes.dice.chart.GetName() == "Dice by subset"
+    assert nodes.dice.table.GetName() == "Dice by subset (values)"
+    assert tree.GetItemName(nodes.item) == "Comparison of subsets"
+    assert nodes.table.GetName() == "Comparison of subsets (table)"
+    names = [name for name in items_below(tree, nodes.item) if name not in ("ET", "TC", "WT")]
+    assert len(set(names)) == 5
 
 
 def test_difference_of_two_subsets(run, tmp_path):

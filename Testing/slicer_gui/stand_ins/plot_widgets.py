@@ -11,31 +11,41 @@ from PySide6 import QtWidgets
 from .pythonqt import StandInWidget
 
 SIZE = (160, 120)
+#: What each view draws, by the address of its node: it stays while the layouts change.
+_drawings: dict[str, tuple[vtk.vtkContextView, vtk.vtkChartXY]] = {}
 
 
 class qMRMLPlotView(QtWidgets.QWidget, StandInWidget):
-    """What shows the chart: a real window of VTK, offscreen, with the title of the chart in it."""
+    """What shows the chart: a real chart of VTK, offscreen, with the title and the bars of the chart node."""
 
     isStandIn: ClassVar[bool] = True
     cppSignals: ClassVar[dict[str, str]] = {}
 
     def __init__(self, node: slicer.vtkMRMLPlotViewNode) -> None:
         super().__init__()
-        chart = node.GetPlotChartNode()
-        text = vtk.vtkTextActor()
-        text.SetInput(chart.GetTitle() if chart is not None else "")
-        renderer = vtk.vtkRenderer()
-        renderer.AddViewProp(text)
-        renderer.SetBackground(1.0, 1.0, 1.0)
-        text.GetTextProperty().SetColor(0.0, 0.0, 0.0)
-        self._window = vtk.vtkRenderWindow()
+        view, self._chart = _drawings.setdefault(node.GetAddressAsString(""), (vtk.vtkContextView(), vtk.vtkChartXY()))
+        self._window = view.GetRenderWindow()
         self._window.SetOffScreenRendering(True)
         self._window.SetSize(*SIZE)
-        self._window.AddRenderer(renderer)
+        if view.GetScene().GetNumberOfItems() == 0:
+            view.GetScene().AddItem(self._chart)
+        view.GetRenderer().SetBackground(1.0, 1.0, 1.0)
+        shown = node.GetPlotChartNode()
+        self._chart.SetTitle((shown.GetTitle() if shown is not None else None) or "")
+        self._chart.ClearPlots()
+        for index in range(shown.GetNumberOfPlotSeriesNodes() if shown is not None else 0):
+            series = shown.GetNthPlotSeriesNode(index)
+            bars, values = self._chart.AddPlot(vtk.vtkChart.BAR), series.GetYColumnName()
+            bars.SetUseIndexForXSeries(True)
+            bars.SetInputData(series.GetTableNode().GetTable(), values, values)
 
     def renderWindow(self) -> vtk.vtkRenderWindow:
         """The window that is drawn into."""
         return self._window
+
+    def chart(self) -> vtk.vtkChartXY:
+        """What is drawn, with its axes."""
+        return self._chart
 
 
 class qMRMLPlotWidget(QtWidgets.QWidget, StandInWidget):
