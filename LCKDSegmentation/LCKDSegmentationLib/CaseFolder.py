@@ -6,6 +6,9 @@ As long as the folder stays the same, the worker keeps the encodings, and anothe
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from lckd.errors import OutputError
 
 from .SceneExport import DEFAULT_SETTINGS, JOB_FILE, gridVolume, presentVolumes, writeJob
 from .VolumeFiles import ijkToWorld, writeJson
 
+#: The worker (`lckd.worker.lifetime`) knows by this and the process that is named who made a folder.
 _PREFIX = "lckd-case-"
+_NAME = re.compile(rf"{_PREFIX}(\d+)-\w+")
 _REFERENCE_FILE = "reference.nrrd"
 
 
@@ -47,11 +56,19 @@ class Job:
 
 
 class CaseFolder:
-    """Holds one job folder in a temporary directory, which is removed by `dispose` and at the latest at exit."""
+    """Holds one job folder in a temporary directory, which is removed by `dispose` and at the latest at exit.
 
-    def __init__(self) -> None:
+    After a crash the worker removes it, or else the next session when it makes its first. The volumes in it are not
+    held in memory.
+
+    :param parent: where the directory is made; None: where the system has such directories
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        self._parent = parent if parent is not None else Path(tempfile.gettempdir())
+        self._isTidy = False
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._inputs: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
+        self._inputs: dict[str, vtk.vtkWeakReference] = {}
         self._states: dict[str, tuple[Any, ...]] = {}
         self._grid: str | None = None
 
@@ -62,8 +79,9 @@ class CaseFolder:
 
     @property
     def inputs(self) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
-        """The volumes in the folder."""
-        return dict(self._inputs)
+        """The volumes in the folder, but for those that are no more."""
+        volumes = {sequence: reference.Get() for sequence, reference in self._inputs.items()}
+        return {sequence: volume for sequence, volume in volumes.items() if volume is not None}
 
     def prepare(
         self,
@@ -93,14 +111,39 @@ class CaseFolder:
         if directory is not None:
             directory.cleanup()
 
+    def forgetRemoved(self) -> bool:
+        """Remove the folder if a volume in it is in no scene any more, and return whether that was so.
+
+        Not to be called while the worker works in the folder.
+        """
+        isForgotten = self._directory is not None and not self._areInOneScene()
+        if isForgotten:
+            self.dispose()
+        return isForgotten
+
     def _write(self, volumes: Mapping[str, slicer.vtkMRMLScalarVolumeNode], settings: Mapping[str, Any]) -> None:
         self.dispose()
-        directory = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+        if not self._isTidy:
+            removeLeftBehind(self._parent)
+            self._isTidy = True
+        directory = self._newDirectory()
         writeJob(Path(directory.name), volumes, settings)
         self._directory = directory
-        self._inputs = dict(volumes)
+        self._inputs = {sequence: _weak(volume) for sequence, volume in volumes.items()}
         self._states = {sequence: _stateOf(volume) for sequence, volume in volumes.items()}
         self._grid = settings.get("grid")
+
+    def _newDirectory(self) -> tempfile.TemporaryDirectory[str]:
+        name = f"{_PREFIX}{os.getpid()}-"
+        try:
+            self._parent.mkdir(parents=True, exist_ok=True)
+            return tempfile.TemporaryDirectory(prefix=name, dir=self._parent, ignore_cleanup_errors=True)
+        except OSError as error:
+            raise OutputError(
+                "NOT_WRITABLE",
+                _("Temporary files cannot be written in {folder}.").format(folder=self._parent),
+                _("Check that the folder may be written to and that the disk is not full."),
+            ) from error
 
     def _describe(
         self,
@@ -115,27 +158,52 @@ class CaseFolder:
         images = json.loads(file.read_text(encoding="utf-8"))["images"]
         job = DEFAULT_SETTINGS | dict(settings) | {"images": images, "grid": self._grid, "reference": None}
         if reference is not None:
-            writeReference(reference, gridVolume(self._inputs, self._grid), self.path / _REFERENCE_FILE)
+            writeReference(reference, gridVolume(self.inputs, self._grid), self.path / _REFERENCE_FILE)
             job["reference"] = _REFERENCE_FILE
         writeJson(job, file)
 
     def _serves(self, volumes: Mapping[str, slicer.vtkMRMLScalarVolumeNode], grid: str | None) -> bool:
         """Whether the folder holds all these volumes as they are now, and the same voxels for the result."""
-        if self._directory is None or not self._isThere():
+        if self._directory is None or not self._isThere() or not self._areInOneScene():
             return False
+        inputs = self.inputs
         for sequence, volume in volumes.items():
-            if self._inputs.get(sequence) is not volume or self._states[sequence] != _stateOf(volume):
+            if inputs.get(sequence) is not volume or self._states[sequence] != _stateOf(volume):
                 return False
-        scenes = {volume.GetScene() for volume in self._inputs.values()}
-        if None in scenes or len(scenes) != 1:
-            return False
-        wanted, held = gridVolume(volumes, grid), gridVolume(self._inputs, self._grid)
+        wanted, held = gridVolume(volumes, grid), gridVolume(inputs, self._grid)
         return _voxelsOf(wanted) == _voxelsOf(held)
+
+    def _areInOneScene(self) -> bool:
+        """Whether all volumes of the folder are still to be seen."""
+        inputs = self.inputs
+        scenes = {volume.GetScene() for volume in inputs.values()}
+        return len(inputs) == len(self._inputs) and len(scenes) == 1 and None not in scenes
 
     def _isThere(self) -> bool:
         """The system may tidy up its temporary directory during a long session."""
         path = self.path
         return path is not None and (path / JOB_FILE).is_file()
+
+
+def removeLeftBehind(parent: Path) -> None:
+    """Remove the job folders of this user whose application is gone; links are not followed."""
+    from lckd.worker.lifetime import is_alive
+
+    for entry in list(os.scandir(parent)) if parent.is_dir() else []:
+        name = _NAME.fullmatch(entry.name)
+        if name and not is_alive(int(name[1])) and entry.is_dir(follow_symlinks=False) and _isOurs(entry):
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _isOurs(entry: os.DirEntry[str]) -> bool:
+    # On Windows every user has a temporary directory of the user's own.
+    return not hasattr(os, "getuid") or entry.stat(follow_symlinks=False).st_uid == os.getuid()
+
+
+def _weak(volume: slicer.vtkMRMLScalarVolumeNode) -> vtk.vtkWeakReference:
+    reference = vtk.vtkWeakReference()
+    reference.Set(volume)
+    return reference
 
 
 def _stateOf(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[Any, ...]:
@@ -152,4 +220,4 @@ def _voxelsOf(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[Any, ...]:
     """Where the voxels of a volume lie."""
     matrix, image = ijkToWorld(volume), volume.GetImageData()
     elements = [matrix.GetElement(row, column) for row in range(4) for column in range(4)]
-    return (image.GetDimensions() if image is not None else None, *elements)
+    return (image.GetExtent() if image is not None else None, *elements)

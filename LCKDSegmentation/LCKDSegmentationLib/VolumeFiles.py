@@ -67,11 +67,13 @@ def writeVolume(image: vtk.vtkImageData, ijkToRas: vtk.vtkMatrix4x4, path: Path)
 
     The writer takes the voxels from where they lie, without a copy.
 
+    :param image: its first voxel may have any index; the file begins with it, at its place
+    :param ijkToRas: from the indices of the image
     :raises OutputError: the folder cannot be written to, or the disk is full
     """
     node = slicer.vtkMRMLScalarVolumeNode()
     node.SetAndObserveImageData(_writable(image))
-    node.SetIJKToRASMatrix(ijkToRas)
+    node.SetIJKToRASMatrix(_countedFromZero(ijkToRas, firstVoxel(image)))
     storage = slicer.vtkMRMLNRRDStorageNode()
     storage.SetUseCompression(False)
     with writing(path) as temporary:
@@ -112,10 +114,15 @@ def readVolume(path: Path) -> tuple[NDArray[Any], vtk.vtkMatrix4x4]:
     return array, matrix
 
 
-def imageOf(array: NDArray[Any]) -> vtk.vtkImageData:
-    """Return voxels (k, j, i) as an image; they are copied once, so that the array may go."""
+def firstVoxel(image: vtk.vtkImageData) -> tuple[int, int, int]:
+    """Return the index (i, j, k) of the first voxel of an image: other than 0 where one was cropped in place."""
+    return image.GetExtent()[::2]
+
+
+def imageOf(array: NDArray[Any], start: tuple[int, int, int] = (0, 0, 0)) -> vtk.vtkImageData:
+    """Return voxels (k, j, i) as an image whose first voxel has the index `start` (i, j, k); they are copied once."""
     image = vtk.vtkImageData()
-    fillImage(image, array)
+    fillImage(image, array, start)
     return image
 
 
@@ -167,6 +174,15 @@ def _writable(image: vtk.vtkImageData) -> vtk.vtkImageData:
     cast.SetOutputScalarTypeToFloat()
     cast.Update()
     return cast.GetOutput()
+
+
+def _countedFromZero(ijkToRas: vtk.vtkMatrix4x4, first: tuple[int, int, int]) -> vtk.vtkMatrix4x4:
+    """The matrix for indices that begin with 0 at the first voxel, as those of a file do."""
+    moved = vtk.vtkMatrix4x4()
+    moved.DeepCopy(ijkToRas)
+    for row, element in enumerate(ijkToRas.MultiplyPoint((*first, 1))[:3]):
+        moved.SetElement(row, 3, element)
+    return moved
 
 
 def _isSheared(matrix: vtk.vtkMatrix4x4) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 #: How many lines of stderr tell why the worker ended.
 REASON_LINES = 5
+#: Longer lines are cut, in bytes: of stdout, where a result is one line, and of stderr.
+_LONGEST_EVENT = 16 * 1024**2
+_LONGEST_REMARK = 8 * 1024
+#: Slicer's launcher ends with 1 when the program that it started has crashed or was killed, and prints this.
+_CRASH_BELOW_LAUNCHER = re.compile(r"^error: \[.*\] exit abnormally\b")
 
 
 class WorkerProcess:
@@ -45,9 +51,10 @@ class WorkerProcess:
         self._onEvent = onEvent
         self._onEnded = onEnded
         self._reason: deque[str] = deque(maxlen=REASON_LINES)
-        self._outputRest = b""
-        self._errorRest = b""
+        self._output = _Lines(_LONGEST_EVENT)
+        self._errors = _Lines(_LONGEST_REMARK)
         self._ended = False
+        self._hasCrashed = False
         #: The process id that the worker said; the process started is Slicer's launcher, whose child the worker is.
         self._workerId = 0
         self._process = qt.QProcess()
@@ -85,10 +92,8 @@ class WorkerProcess:
             self._process.waitForFinished(graceMilliseconds)
 
     def _readOutput(self) -> None:
-        self._outputRest += self._process.readAllStandardOutput().data()
-        # One line at a time is taken away, so that an error in a receiver loses no other line.
-        while b"\n" in self._outputRest:
-            line, self._outputRest = self._outputRest.split(b"\n", 1)
+        self._output.add(self._process.readAllStandardOutput().data())
+        for line in self._output.taken():
             self._takeOutput(line)
 
     def _takeOutput(self, line: bytes) -> None:
@@ -104,16 +109,19 @@ class WorkerProcess:
         self._onEvent(event)
 
     def _readErrors(self) -> None:
-        self._errorRest += self._process.readAllStandardError().data()
-        *lines, self._errorRest = self._errorRest.split(b"\n")
-        for line in lines:
+        self._errors.add(self._process.readAllStandardError().data())
+        for line in self._errors.taken():
             self._keep(line)
 
     def _keep(self, line: bytes) -> None:
         """Lines are decoded whole, so that no character is split between two reads."""
-        text = line.decode("utf-8", errors="replace").rstrip()
-        if text:
-            self._log.append(text)
+        text = line[:_LONGEST_REMARK].decode("utf-8", errors="replace").rstrip()
+        if not text:
+            return
+        self._log.append(text)
+        if _CRASH_BELOW_LAUNCHER.match(text):
+            self._hasCrashed = True
+        else:
             self._reason.append(text)
 
     def _onErrorOccurred(self, error: int) -> None:
@@ -133,9 +141,9 @@ class WorkerProcess:
     def _onFinished(self) -> None:
         self._readOutput()
         self._readErrors()
-        self._keep(self._outputRest)
-        self._keep(self._errorRest)
-        if self._process.exitStatus() == qt.QProcess.CrashExit:
+        for rest in (self._output.rest(), self._errors.rest()):
+            self._keep(rest)
+        if self._hasCrashed or self._process.exitStatus() == qt.QProcess.CrashExit:
             how = _("it crashed or was ended by the system")
         else:
             how = _("exit code {code}").format(code=self._process.exitCode())
@@ -154,6 +162,35 @@ class WorkerProcess:
             self._ended = True
             self._process.deleteLater()
             self._onEnded(error)
+
+
+class _Lines:
+    """The bytes of a stream as lines; a lone carriage return, with which progress bars begin anew, ends one too.
+
+    :param longest: what is longer is given in pieces of about this many bytes
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._rest = b""
+        self._whole: deque[bytes] = deque()
+
+    def add(self, content: bytes) -> None:
+        """Take what was read."""
+        *lines, self._rest = re.split(rb"[\r\n]", self._rest + content)
+        self._whole.extend(lines)
+        if len(self._rest) > self._longest:
+            self._whole.append(self.rest())
+
+    def taken(self) -> Iterator[bytes]:
+        """Take away one line at a time, so that an error in a receiver loses no other line."""
+        while self._whole:
+            yield self._whole.popleft()
+
+    def rest(self) -> bytes:
+        """Take away what is there of a line that has not ended."""
+        rest, self._rest = self._rest, b""
+        return rest
 
 
 def workerError(code: str, message: str, action: str) -> LckdError:
@@ -218,11 +255,12 @@ def killProcessTree(root: int, groupLeader: int = 0) -> None:
         subprocess.run([taskkill, "/T", "/F", "/PID", str(root)], capture_output=True, creationflags=0x08000000)
         return
     tree = [root, *_descendants(root)]
-    with contextlib.suppress(ProcessLookupError):
+    # macOS denies permission where the process has ended and is not yet fetched by its parent.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         if groupLeader in tree and os.getpgid(groupLeader) == groupLeader:
             os.killpg(groupLeader, signal.SIGKILL)
     for process in tree:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -116,7 +118,7 @@ def _open(path: Path) -> sitk.ImageFileReader:
     if path.stat().st_size == 0:
         raise InputError("EMPTY_FILE", f"{path.name} is empty.", "Export the image again.")
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_name(path, InputError))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
@@ -131,6 +133,32 @@ def _open(path: Path) -> sitk.ImageFileReader:
             raise InputError("NIFTI2", message, "Save the image as NIfTI-1.") from error
         raise _unreadable(path, "cannot be read as an image") from error
     return reader
+
+
+def itk_name(path: Path, kind: type[InputError] | type[OutputError]) -> str:
+    """The name by which ITK opens a file. On Windows it opens only names in ASCII: there, folders that have others go
+    by their short names, as ``C:\\Users\\JRG~1``. The file name itself stays, since its suffix says the format.
+
+    Raises:
+        LckdError: PATH_NOT_ASCII, of that kind: it has no such name.
+    """
+    if sys.platform != "win32" or str(path).isascii():
+        return str(path)
+    name = str(_short_name(path.parent) / path.name)
+    if not name.isascii():
+        message = f"{path} holds letters that cannot be used for image files on this Windows drive."
+        raise kind("PATH_NOT_ASCII", message, "Use file and folder names with the letters a to z only.")
+    return name
+
+
+def _short_name(folder: Path) -> Path:
+    """The short name on Windows of a folder that is there, or its own where the drive keeps none."""
+    if sys.platform != "win32":
+        return folder
+    get_short_name = ctypes.WinDLL("kernel32").GetShortPathNameW
+    length = get_short_name(str(folder), None, 0)
+    buffer = ctypes.create_unicode_buffer(max(length, 1))
+    return Path(buffer.value) if length and get_short_name(str(folder), buffer, length) else folder
 
 
 def _check_size(source: ImageFile, size: tuple[int, ...], volumes: int) -> None:
@@ -208,7 +236,7 @@ def write_image(image: sitk.Image, path: Path, like: ImageFile | None = None) ->
         OutputError: the folder cannot be written to, or the disk is full.
     """
     with writing(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+        sitk.WriteImage(image, itk_name(temporary, OutputError), useCompression=True, compressionLevel=1)
         _check_written(temporary)
         if like is not None and _grid_of(like) == Grid.of(image):
             copy_geometry(like.path, temporary)

@@ -309,6 +309,20 @@ class TestRefusals:
         assert os.listdir(tmp_path / "elsewhere") == []
 
 
+def test_what_a_killed_worker_left_half_written_is_removed(
+    worker: WorkerProcess, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = write_job(tmp_path / "job", tiny_model)
+    target = Path(worker.result("decode", job=str(folder), subset="t1")["files"]["report"]).parent
+    (target.parent / ".writing-left").mkdir()
+    (target.parent / ".writing-left" / "segmentation.nrrd").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (target.parent / ".writing-link").symlink_to(tmp_path / "elsewhere")
+    worker.result("decode", job=str(folder), subset="t1")
+    assert sorted(os.listdir(target.parent)) == [".writing-link", "t1"]
+    assert (tmp_path / "elsewhere").is_dir()
+
+
 def test_encodings_that_are_too_large_are_not_kept(
     engine: Engine, job: Path, expected: dict[Subset, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,36 @@ def test_a_killed_parent_takes_it_along(
         wait_until_gone(worker, child)
 
 
+@pytest.mark.parametrize("how", ["killed", "closed", "lives"])
+def test_images_are_not_left_behind_a_parent_that_crashed(
+    subprocess_environment: dict[str, str], tiny_model: Path, tmp_path: Path, how: str
+) -> None:
+    """Whether its death is seen first, or that stdin is closed; only its own folders go, and only after its death."""
+    os.mkfifo(tmp_path / "requests")
+    start = (
+        "import os, subprocess, sys, time\n"
+        f"stdin = open({str(tmp_path / 'requests')!r}, 'rb')\n"
+        "command = [sys.executable, '-m', 'lckd.worker', '--parent', str(os.getpid())]\n"
+        "worker = subprocess.Popen(command, stdin=stdin)\n"
+        "time.sleep(600)\n"
+    )
+    with WorkerProcess(subprocess_environment, "-c", start) as parent, open(tmp_path / "requests", "wb") as requests:
+        worker = parent.wait(lambda event: event["event"] == "hello")["pid"]
+        own, other = (tmp_path / f"lckd-case-{name}-abc" for name in (parent.process.pid, os.getpid()))
+        for folder in (own, other):
+            job = str(write_job(folder, tiny_model, case="case"))
+            requests.write(f'{{"id": "{folder.name}", "do": "decode", "subset": "adc", "job": "{job}"}}\n'.encode())
+            requests.flush()
+            parent.wait(lambda event, name=folder.name: event["id"] == name and event["event"] == "error")
+        if how != "lives":
+            os.kill(parent.process.pid, signal.SIGKILL)
+        if how != "killed":
+            requests.close()
+        wait_until_gone(worker)
+        assert own.exists() == (how == "lives")
+        assert (other / "job.json").is_file()
+
+
 def test_a_parent_that_is_gone_already(subprocess_environment: dict[str, str]) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

@@ -72,6 +72,12 @@ def answer(request: dict[str, Any]) -> None:
     elif job == "dead":
         silent.set()
         time.sleep(600)
+    elif job == "bars":
+        for step in range(50):
+            os.write(2, f"\rstep {step}".encode())
+        os.write(2, b"x" * 200_000)
+        os.write(2, b"\r\nafterwards\n")
+        emit("result", name, fine=True)
     elif job == "garbage":
         write(b'loading...\n{"event": \n[1]\n{"id": 5}\n\xff\xfe\n')
         emit("result", name, fine=True)
@@ -103,10 +109,19 @@ def work(name: Any, job: str) -> None:
     emit("result", name, pid=os.getpid())
 
 
+def launch() -> int:
+    """Start itself as a child and return the status, as Slicer's launcher does also where the child has crashed."""
+    status = subprocess.call([sys.executable, __file__])
+    if status >= 0:
+        return status
+    print("error: [/opt/Slicer/bin/python-real] exit abnormally - Report the problem.", file=sys.stderr, flush=True)
+    return 1
+
+
 def main() -> None:
     """Answer until stdin is closed."""
     if "--launch" in sys.argv:
-        sys.exit(subprocess.call([sys.executable, __file__]))
+        sys.exit(launch())
     emit("hello", pid=os.getpid(), version="0", protocol=1)
     threading.Thread(target=beat, daemon=True).start()
     threading.Thread(target=read, daemon=True).start()

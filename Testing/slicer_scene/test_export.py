@@ -48,6 +48,29 @@ def test_volume_lies_in_the_file_where_it_lies_in_the_world(scene, tmp_path, lef
     assert b"encoding: raw" in (tmp_path / "t1c.nrrd").read_bytes()[:1000]
 
 
+def test_first_voxel_may_have_any_index(scene, tmp_path):
+    """As after cropping or padding in place: the index counts on, and voxel and place still belong together."""
+    volume = add_volume(scene)
+    first = (3, -2, 7)
+    extent = [bound for start, length in zip(first, SHAPE[::-1], strict=True) for bound in (start, start + length - 1)]
+    volume.GetImageData().SetExtent(*extent)
+    write(tmp_path, {"t1c": volume})
+    image = sitk.ReadImage(str(tmp_path / "t1c.nrrd"))
+    assert all_close(ras_matrix(image)[:, 3], oblique() @ (*first, 1))
+    assert all_close(ras_matrix(image)[:3, :3], oblique()[:3, :3])
+    voxels = np.random.default_rng(7).integers(100, 300, SHAPE)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), voxels)
+
+
+def test_image_begins_where_it_is_told():
+    from LCKDSegmentationLib.VolumeFiles import firstVoxel, imageOf
+
+    image = imageOf(np.arange(24).reshape(2, 3, 4), (3, -2, 7))
+    assert firstVoxel(image) == (3, -2, 7)
+    assert image.GetExtent() == (3, 6, -2, 0, 7, 8)
+    assert image.GetScalarComponentAsDouble(6, 0, 8, 0) == 23
+
+
 def test_job_says_what_is_wanted(scene, tmp_path):
     inputs = {"flair": add_volume(scene), "t1": None, "t1c": add_volume(scene)}
     job = write(tmp_path, inputs, settings={"grid": "flair", "device": "cpu", "uncertainty": True})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".nrrd"
 REPORT = "report.json"
+_TEMPORARY = ".writing-"
 
 
 def results_folder(job: JobFolder, model_sha256: str) -> Path:
@@ -69,7 +70,11 @@ def _replacing(target: Path) -> Iterator[Path]:
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+        # Nobody else writes here now: these are of a worker that was killed.
+        for left in target.parent.glob(f"{_TEMPORARY}*"):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=target.parent))
         yield temporary
         if target.exists():
             shutil.rmtree(target)

@@ -166,6 +166,7 @@ class Service:
         if request.do not in ("segment", "decode", "compare"):
             raise invalid_request(f"there is no '{request.do}'")
         job = JobFolder.read(Path(request.text("job")))
+        self._lifetime.remember(job.folder)
         if request.do == "segment":
             return self._session.segment(job, job.present, answer)
         if request.do == "decode":
