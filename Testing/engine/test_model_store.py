@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import ssl
+import signal
 import stat
 import subprocess
 import sys
@@ -372,3 +373,40 @@ def test_a_list_of_models_needs_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
     )
     assert result.stdout.strip() == "[]"
+
+
+KILLED = """
+import os, signal, sys
+from lckd.models import add_model, store
+store.verify_sums = lambda folder, required: os.kill(os.getpid(), signal.SIGKILL)
+add_model(sys.argv[1])
+"""
+WAITING = """
+import sys
+from lckd.models import add_model, store
+store.verify_sums = lambda folder, required: (print("busy", flush=True), sys.stdin.read(), [])[-1]
+add_model(sys.argv[1])
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one(bundle, user_folder, subprocess_environment):
+    environment = subprocess_environment | {"LCKD_MODELS": str(user_folder)}
+    command = [sys.executable, "-c", KILLED, str(zipped(bundle, bundle.parent / "model.zip"))]
+    assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+    (left,) = user_folder.iterdir()
+    assert any(left.rglob("*.pt"))
+    add_model(bundle)
+    assert os.listdir(user_folder) == ["tiny"]
+
+
+def test_a_process_that_still_adds_a_model_keeps_its_folder(bundle, user_folder, subprocess_environment):
+    environment = subprocess_environment | {"LCKD_MODELS": str(user_folder)}
+    command = [sys.executable, "-c", WAITING, str(bundle)]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, text=True, **streams) as process:
+        assert process.stdout.readline() == "busy\n"
+        (working,) = user_folder.iterdir()
+        store.remove_unfinished()
+        assert working.exists()
+        process.communicate()
+    assert os.listdir(user_folder) == []

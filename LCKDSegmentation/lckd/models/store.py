@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .. import resources
 from ..errors import ModelError, OutputError
@@ -22,6 +22,10 @@ METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"
 WEIGHTS = "models/model.pt"
 REQUIRED = (METADATA, INFERENCE, WEIGHTS)
+
+#: How the folder begins in which a model is made ready, and the file in it that says whether somebody still does.
+_SCRATCH = ".add-"
+_HELD = "held"
 
 #: The model that is used where none is named.
 DEFAULT_MODEL = "small"
@@ -136,11 +140,12 @@ def add_model(
     from .bundle import verify_model
 
     root = user_models_dir()
-    with _writing(root), tempfile.TemporaryDirectory(dir=_made(root), prefix=".add-") as scratch:
-        folder = _fetch(source, Path(scratch), sha256, opener, progress)
+    remove_unfinished()
+    with _writing(root), _scratch(_made(root)) as scratch:
+        folder = _fetch(source, scratch, sha256, opener, progress)
         name = ModelCard.read(folder / METADATA).name
         _refuse_taken(name)
-        staged = Path(scratch) / "checked"
+        staged = scratch / "checked"
         for file in (SUMS_FILE, *verify_sums(folder, REQUIRED)):
             (staged / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / file, staged / file)
@@ -167,6 +172,13 @@ def remove_model(name: str) -> None:
             return
         with tempfile.TemporaryDirectory(dir=entry.path.parent, prefix=".remove-") as scratch:
             entry.path.rename(Path(scratch) / name)
+
+
+def remove_unfinished() -> None:
+    """Delete what processes have left that were killed while they added a model; those that still do keep theirs."""
+    for folder in user_models_dir().glob(f"{_SCRATCH}*"):
+        if _is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _model_folders(root: Path | None) -> list[Path]:
@@ -215,6 +227,41 @@ def _refuse_taken(name: str) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """A folder for a model that is being added, held by this process until it ends, however it ends."""
+    with (
+        tempfile.TemporaryDirectory(dir=root, prefix=_SCRATCH) as folder,
+        (Path(folder) / _HELD).open("w") as file,
+    ):
+        _hold(file)
+        yield Path(folder)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        with (folder / _HELD).open("r+") as file:
+            return _hold(file)
+    except OSError:
+        return False
+
+
+def _hold(file: TextIO) -> bool:
+    """Lock a file until it is closed, by its process or by the end of it; False if another process holds it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # also where the file system has no locks
+        return False
+    return True
 
 
 @contextmanager
