@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from LCKDSegmentationLib.Parameters import SegmentationParameters
     from LCKDSegmentationLib.Runs import Run, SegmentRun
 
-LIBRARY = "LCKDSegmentationLib"
+RELOADED = ("LCKDSegmentationLib", "lckd")
 
 
 class LCKDSegmentation(ScriptedLoadableModule):
@@ -42,16 +43,24 @@ class LCKDSegmentation(ScriptedLoadableModule):
             _("Segments enhancing tumor, tumor core and whole tumor from any of FLAIR, T1, T1c and T2 that exist.")
         )
         self.parent.acknowledgementText = acknowledgement()
-        slicer.app.connect("startupCompleted()", onStartupCompleted)
+        slicer.app.connect("startupCompleted()", registerResources)
 
 
-def onStartupCompleted() -> None:
-    """Offer the sample case and the terminology, once all modules are there."""
+@functools.cache
+def registerResources() -> None:
+    """Offer the sample case, the terminology and the layouts, once all modules are there."""
+    from LCKDSegmentationLib.OwnedNodes import followRemoval
     from LCKDSegmentationLib.SampleCase import registerSampleData
     from LCKDSegmentationLib.Terminology import loadTerminology
+    from LCKDSegmentationLib.Views import registerLayouts
 
-    registerSampleData()
+    followRemoval(slicer.mrmlScene)
     loadTerminology(slicer.modules.terminologies.logic())
+    layoutNode = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    if layoutNode is not None:
+        registerLayouts(layoutNode)
+    if hasattr(slicer.modules, "sampledata"):
+        registerSampleData()
 
 
 class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -64,10 +73,11 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self) -> None:
         """Build the panel when the module is opened for the first time."""
-        from LCKDSegmentationLib.OwnedNodes import followRemoval
         from LCKDSegmentationLib.Widget import SegmentationWidget
 
         ScriptedLoadableModuleWidget.setup(self)
+        # The module may have been added to a running application.
+        registerResources()
         self.logic = LCKDSegmentationLogic()
         self.panel = SegmentationWidget(self.logic.runner)
         self.panel.setScene(slicer.mrmlScene)
@@ -77,7 +87,8 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        followRemoval(slicer.mrmlScene)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
+        self.panel.views.followLayout(slicer.mrmlScene)
         slicer.app.connect("aboutToQuit()", self.panel.cleanUp)
         self.showParameters()
 
@@ -94,13 +105,14 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The module goes away."""
         self.removeObservers()
         slicer.app.disconnect("aboutToQuit()", self.panel.cleanUp)
+        self.panel.views.stopFollowing()
         selector = self.panel.ui.parameterNodeSelector
         selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self.onParameterNodeChosen)
         self.panel.cleanUp()
 
     def onReload(self) -> None:
-        """Reload the files of the module and of its library; the engine is reloaded with each new worker."""
-        for name in [name for name in sys.modules if name.partition(".")[0] == LIBRARY]:
+        """Reload the files of the module, of its library and of the engine's parts that the application uses."""
+        for name in [name for name in sys.modules if name.partition(".")[0] in RELOADED]:
             del sys.modules[name]
         importlib.invalidate_caches()
         ScriptedLoadableModuleWidget.onReload(self)
@@ -130,12 +142,18 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A scene was loaded: show the parameters saved in it, unless something is chosen in those on screen."""
         from LCKDSegmentationLib.Parameters import chosenVolumes
 
+        self.panel.views.followLayout(slicer.mrmlScene)
         shown = self.panel.panel.parameters
         saved = self.logic.getAllParameterNodes()
         if saved and (shown is None or not chosenVolumes(shown)):
             self.show(saved[-1])
         else:
             self.showParametersIfEntered()
+
+    def onNodeRemoved(self, _caller: object = None, _event: str = "") -> None:
+        """A volume may be gone; what was made from it is let go."""
+        if not slicer.mrmlScene.IsClosing():
+            self.logic.runner.forgetRemovedVolumes()
 
     def showParametersIfEntered(self) -> None:
         """Show parameters if the user has this module open; else when it is opened next."""

@@ -6,6 +6,7 @@ Works in scripts (``waitForCompletion=True``) and for the panel, which goes on w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -31,7 +32,7 @@ class SegmentationLogic:
     def __init__(self, client: WorkerClient | None = None) -> None:
         self.client = client if client is not None else sharedWorkerClient()
         #: The volumes on screen as a job of the worker.
-        self.case = CaseFolder()
+        self.case = CaseFolder(Path(slicer.app.temporaryPath))
         #: The run that is under way.
         self.current: Run | None = None
 
@@ -114,6 +115,11 @@ class SegmentationLogic:
         """Ask which devices there are and whether the program can be used; torch is loaded in the worker only."""
         return self.client.request("doctor", onFinished=onFinished)
 
+    def forgetRemovedVolumes(self) -> None:
+        """Let go of a case whose volumes have been deleted: its files, its encodings, its voxels."""
+        if self.current is None and self.case.forgetRemoved() and self.client.isRunning:
+            self.client.request("forget")
+
     def closeCase(self) -> None:
         """End what is under way and leave no file behind; for the end of the scene."""
         if self.current is not None:
@@ -151,6 +157,7 @@ class SegmentationLogic:
         def end(run: Run) -> None:
             if self.current is run:
                 self.current = None
+                self.forgetRemovedVolumes()
             if onFinished is not None:
                 onFinished(run)
 

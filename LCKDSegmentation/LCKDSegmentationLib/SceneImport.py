@@ -19,7 +19,7 @@ from .RunReport import attributesOf, fillVolumesTable, readReport, reportText, s
 from .SceneTree import itemOf, placeBefore, placeBeside
 from .SegmentationNodes import checkOnGrid, setDisplay
 from .TumorSegments import TISSUES, algorithmOf, divide
-from .VolumeFiles import ijkToWorld, imageOf, readVolume
+from .VolumeFiles import firstVoxel, ijkToWorld, imageOf, readVolume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,7 +203,7 @@ def _fillMap(volume: slicer.vtkMRMLScalarVolumeNode, grid: slicer.vtkMRMLScalarV
     grid.GetIJKToRASMatrix(matrix)
     volume.SetAndObserveTransformNodeID(grid.GetTransformNodeID())
     volume.SetIJKToRASMatrix(matrix)
-    volume.SetAndObserveImageData(imageOf(array))
+    volume.SetAndObserveImageData(imageOf(array, firstVoxel(grid.GetImageData())))
 
 
 def _voxelMl(grid: slicer.vtkMRMLScalarVolumeNode) -> float:

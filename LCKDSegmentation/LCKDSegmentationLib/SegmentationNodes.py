@@ -17,7 +17,7 @@ from slicer.i18n import tr as _
 from lckd.errors import InputError
 
 from .Terminology import segmentKind, segmentName
-from .VolumeFiles import fillImage
+from .VolumeFiles import fillImage, firstVoxel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,8 +91,9 @@ def setSegments(
     node.SetReferenceImageGeometryParameterFromVolumeNode(grid)
     matrix = vtk.vtkMatrix4x4()
     grid.GetIJKToRASMatrix(matrix)
+    first = firstVoxel(grid.GetImageData())
     for array, segments in layers:
-        _addLayer(segmentation, array, matrix, segments, algorithm)
+        _addLayer(segmentation, array, (matrix, first), segments, algorithm)
     node.EndModify(modifying)
     _restoreLooks(node, looks)
     display = node.GetDisplayNode()
@@ -151,14 +152,17 @@ def _restoreLooks(node: slicer.vtkMRMLSegmentationNode, looks: Mapping[str, Mapp
 def _addLayer(
     segmentation: slicer.vtkSegmentation,
     array: NDArray[Any],
-    ijkToRas: vtk.vtkMatrix4x4,
+    place: tuple[vtk.vtkMatrix4x4, tuple[int, int, int]],
     segments: Mapping[int, Segment],
     algorithm: str,
 ) -> None:
-    """Add segments that share one label map; an empty one gets its own, by which Slicer knows that it is empty."""
+    """Add segments that share one label map; an empty one gets its own, by which Slicer knows that it is empty.
+
+    :param place: the matrix from (i, j, k) to RAS, and the index of the array's first voxel
+    """
     import numpy as np
 
-    shared = _labelMap(array, ijkToRas)
+    shared = _labelMap(array, *place)
     present = set(np.unique(array).tolist())
     for value, wanted in segments.items():
         segment = slicer.vtkSegment()
@@ -170,13 +174,15 @@ def _addLayer(
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), wanted.entry)
         segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
         segment.SetTag("DICOM.SegmentAlgorithmName", algorithm[:_LONGEST_ALGORITHM])
-        image = shared if value in present else _labelMap(array[:0, :0, :0], ijkToRas)
+        image = shared if value in present else _labelMap(array[:0, :0, :0], *place)
         name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
         segment.AddRepresentation(name, image)
         segmentation.AddSegment(segment, wanted.id)
 
 
-def _labelMap(array: NDArray[Any], ijkToRas: vtk.vtkMatrix4x4) -> slicer.vtkOrientedImageData:
+def _labelMap(
+    array: NDArray[Any], ijkToRas: vtk.vtkMatrix4x4, first: tuple[int, int, int]
+) -> slicer.vtkOrientedImageData:
     """The part of a label array (k, j, i) that is not 0, at its place."""
     import numpy as np
 
@@ -185,7 +191,7 @@ def _labelMap(array: NDArray[Any], ijkToRas: vtk.vtkMatrix4x4) -> slicer.vtkOrie
     if array.any():
         extents = [np.flatnonzero(array.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         box = tuple(slice(int(along[0]), int(along[-1]) + 1) for along in extents)
-        start = tuple(part.start for part in reversed(box))
+        start = tuple(part.start + index for part, index in zip(reversed(box), first, strict=True))
         fillImage(image, np.ascontiguousarray(array[box], dtype=np.uint8), start)
     else:
         # As an empty segment of Slicer's own: other types are refused when surfaces are made. Without the name that

@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from LCKDSegmentationLib.About import disclaimer
-from LCKDSegmentationLib.Widget import collapsible, commandBox, fillTable, readOnlyTable, wrappedLabel
+from LCKDSegmentationLib.Panel import fillTable, prepareTable
 
 from .RunEvents import EVENTS_FILE, RunEvents, readRunEvents
 
@@ -40,8 +40,9 @@ class TrainingWidget(qt.QWidget):
         self.runFolder.setToolTip(_("The folder given to lckd train as -o; it holds {file}.").format(file=EVENTS_FILE))
         self.refreshButton = qt.QPushButton(_("Read the run again"))
         self.stateLabel = wrappedLabel(_("Choose the folder of a training run."))
-        self.stepTable = readOnlyTable([_("Iteration"), _("Sequences"), *LOSSES])
-        self.teacherTable = readOnlyTable([_("Region"), _("Teacher"), _("Dice")])
+        self.stepTable, self.teacherTable = qt.QTableWidget(), qt.QTableWidget()
+        prepareTable(self.stepTable, stepHeaders())
+        prepareTable(self.teacherTable, teacherHeaders())
         run = collapsible(_("Watch a training run"), layout)
         for widget in (self.runFolder, self.refreshButton, self.stateLabel, self.stepTable, self.teacherTable):
             run.addWidget(widget)
@@ -70,6 +71,7 @@ class TrainingWidget(qt.QWidget):
             self.stateLabel.text = _("No training step is recorded yet.")
         fillTable(
             self.stepTable,
+            stepHeaders(),
             [
                 [str(step["iteration"]), "+".join(step.get("present", [])), *(number(step.get(key)) for key in LOSSES)]
                 for step in steps
@@ -77,6 +79,7 @@ class TrainingWidget(qt.QWidget):
         )
         fillTable(
             self.teacherTable,
+            teacherHeaders(),
             [[region, sequence, number(dice)] for region, (sequence, dice) in events.teachers().items()],
         )
 
@@ -84,3 +87,39 @@ class TrainingWidget(qt.QWidget):
 def number(value: float | None) -> str:
     """Return four significant digits, or a dash where the run states no value."""
     return "–" if value is None else f"{value:.4g}"
+
+
+def stepHeaders() -> list[str]:
+    """Return the titles of the columns of the steps."""
+    return [_("Iteration"), _("Sequences"), *LOSSES]
+
+
+def teacherHeaders() -> list[str]:
+    """Return the titles of the columns of the teachers."""
+    return [_("Region"), _("Teacher"), _("Dice")]
+
+
+def collapsible(title: str, layout: qt.QVBoxLayout) -> qt.QVBoxLayout:
+    """Append a collapsible section to a layout and return the layout inside it."""
+    section = ctk.ctkCollapsibleButton()
+    section.text = title
+    layout.addWidget(section)
+    return qt.QVBoxLayout(section)
+
+
+def wrappedLabel(text: str) -> qt.QLabel:
+    """Return a label that breaks its lines and whose text can be copied."""
+    label = qt.QLabel(text)
+    label.wordWrap = True
+    label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
+    return label
+
+
+def commandBox(commands: str) -> qt.QPlainTextEdit:
+    """Return a read-only box of shell commands, one a line."""
+    box = qt.QPlainTextEdit(commands)
+    box.readOnly = True
+    box.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
+    box.setFont(qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont))
+    box.setMaximumHeight(24 * (commands.count("\n") + 2))
+    return box

@@ -149,11 +149,12 @@ def test_reload_reads_the_library_anew(widget: Any) -> None:
         widget.onReload()
         assert "LCKDSegmentationLib.Widget" not in sys.modules
         assert sys.modules["LCKDSegmentation"] is not before["LCKDSegmentation"]
-        assert sys.modules["lckd.errors"] is before["lckd.errors"]
+        assert sys.modules.get("lckd.errors") is not before["lckd.errors"]
         assert closed == [True]
         assert widget.parent.reloads == 1
     finally:
-        sys.modules.update({name: module for name, module in before.items() if name.startswith("LCKDSegmentation")})
+        ours = ("LCKDSegmentation", "lckd")
+        sys.modules.update({name: module for name, module in before.items() if name.startswith(ours)})
         del slicer.modules.LCKDSegmentationWidget
         widget.panel = panel
 
@@ -189,9 +190,12 @@ def test_sample_case_is_offered_from_its_own_files(monkeypatch: pytest.MonkeyPat
     fake = ModuleType("SampleData")
     fake.SampleDataLogic = SampleDataLogic
     monkeypatch.setitem(sys.modules, "SampleData", fake)
-    from LCKDSegmentation import onStartupCompleted
+    from LCKDSegmentation import registerResources
 
-    onStartupCompleted()
+    monkeypatch.setattr(slicer.modules, "sampledata", SimpleNamespace(), raising=False)
+    registerResources.cache_clear()
+    registerResources()
+    registerResources()
     case, reference = registered
     assert case["nodeNames"] == ["Sample FLAIR", "Sample T1", "Sample T1c", "Sample T2"]
     assert len({*case["fileNames"], reference["fileNames"]}) == 5

@@ -69,8 +69,11 @@ def _file_of_series(folder: Path) -> Path:
     """One file of the only DICOM series in a folder."""
     import SimpleITK as sitk
 
+    from ..images import itk_name
+
     with _without_warnings():
-        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+        name = itk_name(folder, InputError)
+        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(name)
         if not series:
             raise InputError("NO_SERIES", f"{folder} holds no DICOM series.", "Name the image files.")
         if len(series) > 1:
@@ -79,7 +82,7 @@ def _file_of_series(folder: Path) -> Path:
                 f"{folder} holds {len(series)} DICOM series.",
                 "Name a file of each series, or put each series into a folder of its own.",
             )
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(name, series[0])
     return Path(files[len(files) // 2])
 
 
@@ -104,9 +107,11 @@ def _dicom_tags(path: Path) -> dict[str, str]:
     """The values of `TAGS` in a DICOM file; empty if it cannot be read."""
     import SimpleITK as sitk
 
+    from ..images import itk_name
+
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_name(path, InputError))
     with _without_warnings():
         try:
             reader.ReadImageInformation()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lckd.errors import OutputError, UsageError
+from lckd.images import itk_name
 from lckd.sequences import Sequence
 
 from .anatomy import individual_anatomy, load_template
@@ -131,7 +132,7 @@ def _write_atomically(image: sitk.Image, path: Path) -> None:
     # The temporary name keeps the suffix, which tells SimpleITK the format.
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=9)
+        sitk.WriteImage(image, itk_name(partial, OutputError), useCompression=True, compressionLevel=9)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lckd.errors import InputError
+from lckd.images import itk_name
 
 from .fields import Mask, Volume, fractal_noise, largest_component, smooth_noise
 
@@ -126,7 +127,9 @@ def _read_map(name: str) -> sitk.Image:
             "Reinstall it: pip install --force-reinstall nilearn",
         )
     # The template's lowest plane cuts through the brain stem: room is added before the box is cut.
-    return sitk.ConstantPad(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS"), [_MARGIN] * 3, [_MARGIN] * 3)
+    return sitk.ConstantPad(
+        sitk.DICOMOrient(sitk.ReadImage(itk_name(path, InputError)), "LPS"), [_MARGIN] * 3, [_MARGIN] * 3
+    )
 
 
 def _template_folder() -> Path:
