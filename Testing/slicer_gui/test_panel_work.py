@@ -175,9 +175,14 @@ def test_comparison_fills_its_table_and_shows_rows(
     assert "side by side first" in ui.formerLayoutButton.toolTip
     manager = slicer.app.layoutManager()
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    fitted: list[int] = []
+    monkeypatch.setattr(compared.views, "_fit", lambda nodes, _center: fitted.append(len(nodes)))
     for button in (ui.twoUpButton, ui.fourUpButton):
         button.click()
         assert ui.compareMessageLabel.text.startswith("The comparison is done.")
+    assert fitted == [], "the views have no size yet"
+    slicer.app.processEvents()
+    assert fitted == [2, 4]
     assert manager.sliceViewNames() == ("LCKD1", "LCKD2", "LCKD3", "LCKD4")
     assert not flair.GetDisplayNode().IsDisplayableInView("vtkMRMLSliceNodeRed")
     ui.formerLayoutButton.click()
