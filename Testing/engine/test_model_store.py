@@ -6,8 +6,8 @@ import hashlib
 import io
 import os
 import shutil
-import ssl
 import signal
+import ssl
 import stat
 import subprocess
 import sys
