@@ -32,10 +32,22 @@ def hd95_mm(first: NDArray[np.bool_], second: NDArray[np.bool_], spacing: tuple[
     """
     if not first.any() or not second.any():
         return 0.0 if first.any() == second.any() else EMPTY_HD95_MM
+    forth, back = surface_distances_mm(first, second, spacing)
+    return float(max(np.percentile(forth, 95), np.percentile(back, 95)))
+
+
+def surface_distances_mm(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], spacing: tuple[float, float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distances in mm of each surface voxel of one mask to the nearest of the other: of the first's, of the second's.
+
+    Args:
+        first, second: masks (D, H, W), neither of them empty.
+        spacing: of the voxels in mm, in (x, y, z) order as in a `Grid`.
+    """
     surfaces = _surface_mm(first, spacing), _surface_mm(second, spacing)
     trees = [KDTree(surface) for surface in surfaces]
-    forth, back = trees[1].query(surfaces[0])[0], trees[0].query(surfaces[1])[0]
-    return float(max(np.percentile(forth, 95), np.percentile(back, 95)))
+    return trees[1].query(surfaces[0])[0], trees[0].query(surfaces[1])[0]
 
 
 def _surface_mm(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float64]:

@@ -43,33 +43,56 @@ def train(data: Path, preset: str, run: Path, resume: bool, settings: tuple[str,
 
 @click.command()
 @click.option("--model", metavar="NAME|FOLDER", help="Another model than the embedded one (see lckd models list).")
-@click.option("--data", "root", type=PATH, required=True, help="Folder of labeled cases.")
-@click.option("-o", "--output", type=PATH, required=True, help="Folder for cases.csv and summary.csv.")
+@click.option("--data", "root", type=PATH, help="Folder of labeled cases.")
+@click.option("-o", "--output", type=PATH, required=True, help="Folder for the tables and pictures.")
 @click.option("--cases", metavar="NAME,NAME,…", help="Only these cases.")
 @click.option("--split", type=PATH, metavar="split.json", help="Only the test cases of a training run.")
+@click.option("--lesionwise", is_flag=True, help="Score by lesion too, as the package BraTS-evaluation does.")
+@click.option("--compare", is_flag=True, help="Compare finished evaluations, the first against each of the others.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:1|mps", help="Where to run.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; without it all that there are.")
 @click.option("--mirror", is_flag=True, help="Average over eight mirrored copies.")
+@click.argument("evaluations", nargs=-1, type=PATH, metavar="[EVALUATION]…")
 @json_option
 def evaluate(
     model: str | None,
-    root: Path,
+    root: Path | None,
     output: Path,
     cases: str | None,
     split: Path | None,
+    lesionwise: bool,
+    compare: bool,
     device: str,
     threads: int | None,
     mirror: bool,
+    evaluations: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Score a model on labeled cases: every subset of the sequences, ET, TC and WT, Dice and HD95.
+    """Score a model on labeled cases: every subset of the sequences, ET, TC and WT; or compare such scores.
 
-    Both masks empty count as Dice 1 and HD95 0; exactly one empty as 0 and 373.13 mm.
+    Dice, HD95 and sensitivity, as cases.csv, summary.csv, .md, .tex and .png. Both masks empty count as Dice 1 and
+    HD95 0; exactly one empty as 0 and 373.13 mm. Sensitivity is not defined where the reference is empty.
+
+    With --compare, folders of earlier evaluations are put side by side in comparison.csv, .md and .tex, as in Tables 1
+    and 2 of the paper. tests.csv says whether the first is better: paired one-tailed t-test over the means of the
+    subsets (as the paper), Wilcoxon test and bootstrap over the cases. Where the models were trained alike but for
+    alpha, alpha.png shows its curve (Fig. 3). A folder with no more than a summary.csv (subset, region, dice from 0 to
+    1) will do, e.g. with published numbers; then there is no test over cases.
 
     \b
-    Example:
+    Examples:
       lckd evaluate --data BraTS --split run/split.json --model my-model -o scores
+      lckd evaluate --compare scores baseline-a baseline-b -o comparison
     """
+    if compare:
+        if root is not None or model is not None:
+            raise click.UsageError("--compare takes folders of finished evaluations, and no --data or --model.")
+        _compare_evaluations(evaluations, output, as_json)
+        return
+    if evaluations:
+        raise click.UsageError(f"To compare evaluations such as {evaluations[0]}, add --compare.")
+    if root is None:
+        raise click.UsageError("Missing option '--data'.")
     console = open_console(as_json)
     console.progress("start", 0.0)
     from lckd.engine import Engine, Settings
@@ -80,8 +103,17 @@ def evaluate(
 
     chosen = select(find_labeled(root), cases.split(",") if cases else None, split)
     engine = Engine(model, Settings(device, threads, mirror))
-    table = score(engine, chosen, output, lambda name, done: console.progress("network", done, name))
+    table = score(engine, chosen, output, lambda name, done: console.progress("network", done, name), lesionwise)
     console.result([*describe_table(table), f"Written: {output}"], cases=len(chosen), output=str(output))
+
+
+def _compare_evaluations(evaluations: tuple[Path, ...], output: Path, as_json: bool) -> None:
+    from .compare import read_evaluations, write_evaluations
+    from .tables import markdown
+
+    console = open_console(as_json)
+    table = write_evaluations(read_evaluations(evaluations), output)
+    console.result([*markdown(table).splitlines(), f"Written: {output}"], output=str(output))
 
 
 @click.command()

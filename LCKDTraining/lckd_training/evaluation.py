@@ -1,8 +1,14 @@
-"""Dice and HD95 of a model on labeled cases, for every subset of the sequences that each case has."""
+"""Scores of a model on labeled cases, for every subset of the sequences that each case has: measured, written, read.
+
+``cases.csv`` and ``summary.csv`` are for programs, ``summary.md``, ``summary.tex`` and ``summary.png`` for people;
+``evaluation.json`` says which model it was, how that was trained, and what the numbers mean where a mask is empty.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,20 +16,22 @@ from pathlib import Path
 import numpy as np
 
 from lckd.case import Case
-from lckd.comparison import compare_results
+from lckd.comparison import Comparison, SubsetRow
 from lckd.discovery import CaseFiles
 from lckd.engine import Engine
 from lckd.errors import InputError
 from lckd.geometry import Grid
+from lckd.heatmap import write_heatmap
 from lckd.images import writing
 from lckd.labels import REGIONS, Region
 from lckd.reference import read_reference
-from lckd.sequences import SEQUENCES, Subset, parse_subset, subset_name, subset_title, subsets_of
+from lckd.report import DISCLAIMER
+from lckd.sequences import SEQUENCES, Subset, parse_subset, subset_title
 
+from . import scores, tables
+from .scores import MeanScore, Score, mean_scores, score_result
 from .split import Split
-
-CASE_COLUMNS = ("case", "subset", "region", "dice", "hd95_mm")
-SUMMARY_COLUMNS = ("subset", "region", "dice", "hd95_mm", "cases")
+from .tables import Row, Table
 
 #: Mean Dice by subset and region.
 DiceTable = dict[Subset, dict[Region, float]]
@@ -51,44 +59,133 @@ def evaluate(
     cases: list[CaseFiles],
     output: Path,
     announce: Callable[[str, float], None] = lambda name, done: None,
+    lesionwise: bool = False,
 ) -> DiceTable:
-    """Segment each case from all its subsets, compare with its segmentation, write ``cases.csv`` and ``summary.csv``.
+    """Segment each case from all its subsets, compare with its segmentation, write tables and the heat map.
+
+    Args:
+        engine: with the model to be evaluated.
+        cases: with segmentations.
+        output: folder for ``cases.csv``, ``summary.csv``, ``.md``, ``.tex``, ``.png`` and ``evaluation.json``.
+        announce: told the name of each case and the fraction done.
+        lesionwise: score by lesion, too.
 
     Raises:
         InputError: a case is refused or has no segmentation.
         OutputError: the folder cannot be written to.
     """
-    rows: list[tuple[str, str, str, float, float]] = []
+    found: list[Score] = []
     for done, files in enumerate(cases):
         announce(files.name, done / len(cases))
         case = Case.from_found(files)
         if files.labels is None:
             raise InputError("NO_LABELS", f"{files.name} has no segmentation.", "Add one or leave the case out.")
         reference = read_reference(files.labels, Grid.of(case.reference), files.convention)
-        for row in compare_results(engine.segment_subsets(case), reference).rows:
-            rows.append((files.name, subset_name(row.subset), row.region.value, row.dice, row.hd95_mm))
-    _write(output / "cases.csv", CASE_COLUMNS, rows)
-    _write(output / "summary.csv", SUMMARY_COLUMNS, _summary(rows))
+        for result in engine.segment_subsets(case):
+            found += score_result(files.name, result.segmentation, reference, lesionwise)
+    write_scores(found, output)
+    _write_facts(engine, len(cases), lesionwise, output)
     return read_dice(output)
 
 
-def _summary(rows: Iterable[tuple[str, str, str, float, float]]) -> list[tuple[object, ...]]:
-    """Mean over the cases for each subset and region, in the order of the subsets."""
-    grouped: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for _, subset, region, dice, distance in rows:
-        grouped[subset, region].append((dice, distance))
-    order = [(subset_name(subset), region.value) for subset in subsets_of(SEQUENCES) for region in REGIONS]
-    means = {key: np.mean(grouped[key], axis=0) for key in order if key in grouped}
-    return [(*key, round(mean[0], 4), round(mean[1], 2), len(grouped[key])) for key, mean in means.items()]
+def write_scores(found: list[Score], output: Path) -> None:
+    """Write ``cases.csv`` and what sums it up: ``summary.csv``, ``summary.md``, ``summary.tex`` and ``summary.png``.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    lesionwise = all(score.lesions is not None for score in found)
+    means, count = mean_scores(found), len({score.case for score in found})
+    case_columns = scores.CASE_COLUMNS + (scores.CASE_LESION_COLUMNS if lesionwise else ())
+    columns = scores.SUMMARY_COLUMNS + (scores.SUMMARY_LESION_COLUMNS if lesionwise else ())
+    table = summary_table(means, count)
+    notes = scores.CONVENTIONS | (scores.LESION_CONVENTIONS if lesionwise else {})
+    words = "".join(f"- {name}: {meaning}.\n" for name, meaning in notes.items())
+    write_csv(output / "cases.csv", case_columns, [score.cells() for score in found])
+    write_csv(output / "summary.csv", columns, [mean.cells() for mean in means])
+    write_text(output / "summary.md", f"# Evaluation\n\n{tables.markdown(table)}\n{words}\n{DISCLAIMER}\n")
+    write_text(output / "summary.tex", tables.latex(table))
+    rows = [SubsetRow(mean.subset, mean.region, math.nan, mean.dice, mean.hd95_mm) for mean in means]
+    write_heatmap(Comparison(rows, "reference segmentations", SEQUENCES), output / "summary.png")
+
+
+def summary_table(means: list[MeanScore], cases: int) -> Table:
+    """Rows are the subsets and their average; for each measure a column for ET, TC and WT, as in the paper's tables."""
+    by_subset: dict[Subset, dict[Region, MeanScore]] = defaultdict(dict)
+    for mean in means:
+        by_subset[mean.subset][mean.region] = mean
+    lesionwise = all(mean.lesion_dice is not None for mean in means)
+    measures = _MEASURES + (_LESION_MEASURES if lesionwise else ())
+    values = {subset: [_values(row, name, factor) for _, name, factor in measures] for subset, row in by_subset.items()}
+    average = np.array(list(values.values())).mean(axis=0)
+    groups = tuple((title, tuple(region.value for region in REGIONS)) for title, _, _ in measures)
+    counts = {subset: str(row[Region.WT].cases) for subset, row in by_subset.items()}
+    return Table(
+        f"Means for every subset of the sequences over those of {cases} cases that have them.",
+        (*groups, ("Cases", ("n",))),
+        tuple(Row(subset, (*_printed(np.array(row)), counts[subset])) for subset, row in values.items()),
+        (Row("Average", (*_printed(average), "")),),
+    )
+
+
+#: Title, attribute of `MeanScore` and factor of the measures of a table.
+_MEASURES = (("Dice (%)", "dice", 100), ("HD95 (mm)", "hd95_mm", 1), ("Sensitivity (%)", "sensitivity", 100))
+_LESION_MEASURES = (
+    ("Lesion F1 (%)", "lesion_f1", 100),
+    ("Lesion Dice (%)", "lesion_dice", 100),
+    ("Lesion HD95 (mm)", "lesion_hd95_mm", 1),
+)
+
+
+def _values(row: Mapping[Region, MeanScore], name: str, factor: int) -> list[float]:
+    return [factor * getattr(row[region], name) for region in REGIONS]
+
+
+def _printed(values: np.ndarray) -> tuple[str, ...]:
+    return tuple("–" if np.isnan(value) else f"{value:.2f}" for value in values.ravel())
+
+
+def _write_facts(engine: Engine, cases: int, lesionwise: bool, output: Path) -> None:
+    facts = {
+        "model": {"name": engine.model.name, "sha256": engine.model.sha256},
+        "training": engine.model.card.training.get("settings", {}),
+        "mirror": engine.settings.mirror,
+        "cases": cases,
+        "conventions": scores.CONVENTIONS | (scores.LESION_CONVENTIONS if lesionwise else {}),
+    }
+    write_text(output / "evaluation.json", json.dumps(facts, indent=2) + "\n")
 
 
 def read_dice(output: Path) -> DiceTable:
-    """Mean Dice by subset and region from the ``summary.csv`` of an evaluation."""
+    """Mean Dice by subset and region from the ``summary.csv`` of an evaluation.
+
+    Raises:
+        InputError: there is none, or it lacks a column or a region.
+    """
+    path = output / "summary.csv"
     table: DiceTable = defaultdict(dict)
-    with (output / "summary.csv").open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            table[parse_subset(row["subset"])][Region(row["region"])] = float(row["dice"])
+    for row in read_csv(path, ("subset", "region", "dice")):
+        table[parse_subset(row["subset"])][Region(row["region"])] = float(row["dice"])
+    if not table or any(set(row) != set(REGIONS) for row in table.values()):
+        raise InputError("BAD_SCORES", f"{path} lacks a region of a subset.", "Evaluate again.")
     return dict(table)
+
+
+def read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of a table with at least these columns.
+
+    Raises:
+        InputError: there is no such file, or it lacks a column.
+    """
+    action = "Give a folder that lckd evaluate wrote."
+    if not path.is_file():
+        raise InputError("NO_SCORES", f"There is no file {path}.", action)
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        absent = sorted(set(columns) - set(reader.fieldnames or ()))
+        if absent:
+            raise InputError("BAD_SCORES", f"{path} has no column {absent[0]}.", action)
+        return list(reader)
 
 
 def mean_of_subsets(table: Mapping[Subset, Mapping[Region, float]]) -> dict[Region, float]:
@@ -104,8 +201,23 @@ def describe_table(table: DiceTable) -> list[str]:
     return [head, *(name.ljust(width) + "".join(f"{row[region]:8.3f}" for region in REGIONS) for name, row in rows)]
 
 
-def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table with its columns' names.
+
+    Raises:
+        OutputError: the folder cannot be written to, or the disk is full.
+    """
     with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        OutputError: the folder cannot be written to, or the disk is full.
+    """
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

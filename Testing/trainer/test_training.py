@@ -98,9 +98,11 @@ def test_export_and_evaluation_of_a_run(data: Path, finished_run: Path, tmp_path
     assert set(card.dice) == {subset_name(subset) for subset in table}
     assert card.training["patients"]["test"] == ["c"]
     lines = (tmp_path / "evaluation" / "cases.csv").read_text().splitlines()
-    assert lines[0] == "case,subset,region,dice,hd95_mm"
+    assert lines[0] == "case,subset,region,dice,hd95_mm,sensitivity"
     assert len(lines) == 1 + (15 + 3) * len(REGIONS)
     assert set(mean_of_subsets(table)) == set(REGIONS)
+    facts = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    assert (facts["model"]["sha256"], facts["training"]["alpha"]) == (engine.model.sha256, SMOKE.alpha)
     assert Case.from_folder(data / "d").present == parse_subset("flair,t1c")
 
 
