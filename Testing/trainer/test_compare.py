@@ -21,7 +21,7 @@ from lckd_training.evaluation import mean_of_subsets, write_scores
 from lckd_training.lesionwise import LesionScores
 from lckd_training.scores import Score
 from lckd_training.significance import advantage, bootstrap
-from lckd_training.tables import Row, Table, latex, markdown
+from lckd_training.tables import Row, Table, best_of, latex, markdown
 
 HERE = Path(__file__).parent
 #: Table 1 of the paper: ET, TC, WT of U-HeMIS, U-HVED, Robust-MSeg and mmFormer against LCKD.
@@ -178,6 +178,10 @@ def test_tables_escape_names() -> None:
     assert r"a\_b|c & d\&e \\" in text
     assert r"$\circ$ & $\bullet$ & $\circ$ & $\circ$ & 1 & \textbf{2} \\" in text
     assert r"| ET a_b\|c | ET d&e |" in markdown(table)
+
+
+def test_what_prints_alike_is_equally_good() -> None:
+    assert best_of([(3, 81.234), (4, 81.2301), (5, 81.22)]) == {3, 4}
 
 
 def test_the_tables_of_one_evaluation(tmp_path: Path) -> None:
