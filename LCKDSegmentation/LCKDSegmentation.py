@@ -105,7 +105,6 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The module goes away."""
         self.removeObservers()
         slicer.app.disconnect("aboutToQuit()", self.panel.cleanUp)
-        self.panel.views.stopFollowing()
         selector = self.panel.ui.parameterNodeSelector
         selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self.onParameterNodeChosen)
         self.panel.cleanUp()
@@ -116,6 +115,9 @@ class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             del sys.modules[name]
         importlib.invalidate_caches()
         ScriptedLoadableModuleWidget.onReload(self)
+        if self.parent.isEntered:
+            # Slicer makes a new widget, but does not tell it that the module is open.
+            slicer.modules.LCKDSegmentationWidget.enter()
 
     def onParameterNodeChosen(self, node: slicer.vtkMRMLScriptedModuleNode | None) -> None:
         """The user chooses another parameter set, or has deleted the last one."""

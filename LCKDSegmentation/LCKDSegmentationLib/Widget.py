@@ -109,6 +109,7 @@ class SegmentationWidget(qt.QWidget):
     def cleanUp(self) -> None:
         """The module or the application ends: leave no process and no file behind."""
         self.setParameters(None)
+        self.views.stopFollowing()
         self.models.close()
         self.batch.close()
         self.logic.close()

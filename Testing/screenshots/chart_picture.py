@@ -50,26 +50,23 @@ def _add_bars(drawn: Any, series: Any) -> None:
     table.AddColumn(heights)
     bars = drawn.AddPlot(vtk.vtkChart.BAR)
     bars.SetInputData(table, 0, 1)
+    bars.SetLabel(series.GetName())
     bars.SetColor(*(round(255 * part) for part in series.GetColor()), 255)
 
 
 def _label_axes(drawn: Any, chart: Any) -> None:
-    """Titles, and the label of each row below its bars."""
+    """Titles, ranges, and what the module writes below the bars."""
     import vtk
+
+    from LCKDSegmentationLib.ChartViews import labelBars
 
     bottom, left = drawn.GetAxis(vtk.vtkAxis.BOTTOM), drawn.GetAxis(vtk.vtkAxis.LEFT)
     bottom.SetTitle(chart.GetXAxisTitle())
     left.SetTitle(chart.GetYAxisTitle())
-    series = chart.GetNthPlotSeriesNode(0)
-    labels = series.GetTableNode().GetTable().GetColumnByName(series.GetLabelColumnName())
-    places = vtk.vtkDoubleArray()
-    for row in range(labels.GetNumberOfValues()):
-        places.InsertNextValue(row)
-    bottom.SetCustomTickPositions(places, labels)
-    bottom.SetRange(-0.6, labels.GetNumberOfValues() - 0.4)
-    bottom.SetBehavior(vtk.vtkAxis.FIXED)
-    bottom.GetLabelProperties().SetOrientation(55)
-    bottom.GetLabelProperties().SetJustificationToRight()
+    if not chart.GetXAxisRangeAuto():
+        bottom.SetRange(*chart.GetXAxisRange())
+        bottom.SetBehavior(vtk.vtkAxis.FIXED)
     if not chart.GetYAxisRangeAuto():
         left.SetRange(*chart.GetYAxisRange())
         left.SetBehavior(vtk.vtkAxis.FIXED)
+    labelBars(drawn, chart)

@@ -143,8 +143,10 @@ def test_reload_reads_the_library_anew(widget: Any) -> None:
     before = dict(sys.modules)
     slicer.modules.LCKDSegmentationWidget = widget
     slicer.modules.lckdsegmentation.widgetRepresentation = lambda: widget.parent
-    panel, closed = widget.panel, []
-    widget.panel = SimpleNamespace(ui=panel.ui, cleanUp=lambda: closed.append(True))
+    panel, closed, entered = widget.panel, [], []
+    close = panel.cleanUp
+    widget.enter = lambda: entered.append(widget.parent.reloads)
+    panel.cleanUp = lambda: (closed.append(True), close())
     try:
         widget.onReload()
         assert "LCKDSegmentationLib.Widget" not in sys.modules
@@ -152,11 +154,12 @@ def test_reload_reads_the_library_anew(widget: Any) -> None:
         assert sys.modules.get("lckd.errors") is not before["lckd.errors"]
         assert closed == [True]
         assert widget.parent.reloads == 1
+        assert entered == [1], "a widget that is made while the module is open is not told so"
     finally:
         ours = ("LCKDSegmentation", "lckd")
         sys.modules.update({name: module for name, module in before.items() if name.startswith(ours)})
         del slicer.modules.LCKDSegmentationWidget
-        widget.panel = panel
+        panel.cleanUp = close
 
 
 def test_sample_case_is_offered_from_its_own_files(monkeypatch: pytest.MonkeyPatch) -> None:
