@@ -70,6 +70,10 @@ class Requirements:
     :param pyTorch: returns the logic of the extension PyTorch; raises ImportError without it
     :param runPython: runs Slicer's Python with these arguments; returns exit code and output
     :param isTesting: whether the application runs tests, which change no environment
+    :param tell: shows in a line what is going on; an empty text takes it away
+
+    Attributes:
+        isInstalling: whether `ensure` is at work. The application is alive meanwhile, so that it may be called again.
     """
 
     def __init__(
@@ -80,13 +84,16 @@ class Requirements:
         pyTorch: Callable[[], Any] | None = None,
         runPython: Callable[[Sequence[str]], tuple[int, str]] | None = None,
         isTesting: Callable[[], bool] | None = None,
+        tell: Callable[[str], object] | None = None,
     ) -> None:
+        self.isInstalling = False
         self._file = file
         self._confirm = confirm or askUser
         self._pip = pip or pipInstall
         self._pyTorch = pyTorch or pyTorchLogic
         self._runPython = runPython or runSlicerPython
         self._isTesting = isTesting or slicer.app.testingEnabled
+        self._tell = tell or slicer.util.showStatusMessage
 
     def missing(self) -> list[Missing]:
         """Return the requirements that are not met, torch first, from the metadata of the installed packages."""
@@ -106,24 +113,42 @@ class Requirements:
     def ensure(self) -> None:
         """Install what is missing, after consent; does nothing if nothing is.
 
-        :raises LckdError: PYTORCH_EXTENSION_MISSING, INSTALL_DECLINED, OFFLINE, INSTALL_FAILED, TORCH_BROKEN
+        :raises LckdError: INSTALLING, PYTORCH_EXTENSION_MISSING, INSTALL_DECLINED, OFFLINE, INSTALL_FAILED,
+            TORCH_BROKEN
         """
+        if self.isInstalling:
+            raise workerError(
+                "INSTALLING", _("The required packages are being installed."), _("Wait until that is done.")
+            )
         missing = self.missing()
         if not missing:
             return
+        self.isInstalling = True
+        try:
+            self._install(missing)
+        finally:
+            self.isInstalling = False
+            self._tell("")
+
+    def _install(self, missing: list[Missing]) -> None:
         needsTorch = missing[0].requirement.startswith("torch")
         logic = self._pyTorchLogic() if needsTorch else None
         self._askFor(missing)
         if logic is not None:
-            self._installTorch(logic)
+            self._tell(_("Installing PyTorch; this takes several minutes…"))
+            with slicer.util.WaitCursor():
+                self._installTorch(logic)
         others = [item.requirement for item in missing if not item.requirement.startswith("torch")]
         if others:
+            self._tell(_("Installing {names}…").format(names=", ".join(others)))
             self._installOthers(others)
         left = self.missing()
         if left:
             raise self._failure(left, _("they are not there after the installation"))
         if needsTorch:
-            self.checkTorch()
+            self._tell(_("Trying out PyTorch…"))
+            with slicer.util.WaitCursor():
+                self.checkTorch()
 
     def checkTorch(self) -> None:
         """Let torch compute in a process of its own; takes seconds.
@@ -190,6 +215,7 @@ class Requirements:
         """The error after a failed installation; pip is asked once more, without installing, whether it is offline."""
         names = ", ".join(item.requirement for item in missing)
         first = missing[0].requirement
+        self._tell(_("Looking for the reason…"))
         arguments = ["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--retries", "0", "--timeout", "5"]
         with tempfile.TemporaryDirectory(prefix="lckd-") as folder:
             # A package of few kilobytes that every index has tells as much as a large one.
@@ -227,7 +253,7 @@ def pyTorchLogic() -> Any:
 
 
 def pipInstall(requirements: list[str], constraints: Path) -> None:
-    """Install by ``slicer.packaging`` (Slicer 5.12), by ``slicer.util.pip_install`` before that.
+    """Install by ``slicer.packaging`` (Slicer 5.12), which shows a dialog, by ``slicer.util.pip_install`` before that.
 
     :raises Exception: it failed
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import qt
 import slicer
 import slicer.packaging
 from packaging.requirements import Requirement
@@ -45,6 +46,7 @@ class Outside:
 
     def __init__(self, install: Install, file: Path) -> None:
         self.calls: list[str] = []
+        self.told: list[str] = []
         self.answer = True
         self.testing = False
         self.extension = True
@@ -56,7 +58,7 @@ class Outside:
         self.install = install
         file.write_text(f"# comment\n-c other.txt\n\n{ABSENT}\nonly-elsewhere; sys_platform == 'nowhere'\n")
         self.requirements = Requirements(
-            file, self._confirm, self._pip, self._pyTorch, self._runPython, lambda: self.testing
+            file, self._confirm, self._pip, self._pyTorch, self._runPython, lambda: self.testing, self.told.append
         )
 
     def installTorch(self, askConfirmation: bool = False, torchVersionRequirement: str = "") -> object | None:
@@ -278,3 +280,55 @@ def test_the_user_is_asked_by_slicers_own_dialog(monkeypatch: pytest.MonkeyPatch
     ((text, more),) = asked
     assert text == "Install?"
     assert more["detailedText"] == "monai"
+
+
+def test_a_second_installation_is_refused_while_one_goes_on(outside: Outside, install: Install) -> None:
+    install("torch", "2.2.0")
+    refused: list[str] = []
+
+    def click(requirements: list[str], constraints: Path) -> None:
+        with pytest.raises(LckdError) as caught:
+            outside.requirements.ensure()
+        refused.append(str(caught.value))
+        type(outside)._pip(outside, requirements, constraints)
+
+    outside.requirements._pip = click
+    outside.requirements.ensure()
+    assert refused == ["The required packages are being installed. Wait until that is done."]
+    assert outside.calls.count("confirm") == 1
+    assert not outside.requirements.isInstalling
+    install("torch", "2.2.0")
+    outside.answer = False
+    assert refusal(outside).code == "INSTALL_DECLINED"
+    assert refusal(outside).code == "INSTALL_DECLINED", "a refusal is taken for an installation that goes on"
+
+
+def test_what_goes_on_is_told_with_a_wait_cursor_where_no_dialog_tells_it(
+    outside: Outside, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("torch", "2.2.0")
+    seen: list[tuple[str, bool]] = []
+
+    def note(call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **more: Any) -> Any:
+            seen.append((outside.told[-1], qt.QApplication.overrideCursor() is not None))
+            return call(*arguments, **more)
+
+        return noted
+
+    for name in ("_pip", "_runPython"):
+        monkeypatch.setattr(outside.requirements, name, note(getattr(outside.requirements, name)))
+    monkeypatch.setattr(outside, "installTorch", note(outside.installTorch))
+    outside.requirements.ensure()
+    assert seen == [
+        ("Installing PyTorch; this takes several minutes…", True),
+        (f"Installing {ABSENT}…", False),
+        ("Trying out PyTorch…", True),
+    ]
+    assert outside.told[-1] == ""
+    assert qt.QApplication.overrideCursor() is None
+
+
+def test_told_in_the_status_bar_unless_somebody_else_listens() -> None:
+    assert Requirements()._tell is slicer.util.showStatusMessage
+    assert slicer.util.showStatusMessage("There is no main window here.") is False
