@@ -8,8 +8,9 @@ import slicer
 from slicer.i18n import tr as _
 
 CATEGORY = "BrainTumorLCKD"
-SAMPLE_NAME = "BrainTumorLCKD"
-REFERENCE_NAME = "BrainTumorLCKDReference"
+#: Shown in Sample Data, and what scripts ask for (``SampleData.downloadSample``): the same in every language.
+SAMPLE_NAME = "Brain tumor, synthetic (LCKD)"
+REFERENCE_NAME = "Brain tumor, synthetic, expert (LCKD)"
 _ICON = Path(__file__).parents[1] / "Resources" / "Icons" / "LCKDSegmentation.png"
 
 
@@ -46,8 +47,9 @@ def registerSampleData() -> None:
         category=CATEGORY,
         sampleName=SAMPLE_NAME,
         uris=[file.as_uri() for file in files.values()],
-        fileNames=[f"{SAMPLE_NAME}-{file.name}" for file in files.values()],
+        fileNames=[_cachedName(file) for file in files.values()],
         nodeNames=[nodeName(sequence) for sequence in files],
+        checksums=[_checksum(file) for file in files.values()],
         loadFileTypes="VolumeFile",
         thumbnailFileName=str(_ICON),
     )
@@ -55,7 +57,8 @@ def registerSampleData() -> None:
         category=CATEGORY,
         sampleName=REFERENCE_NAME,
         uris=reference.as_uri(),
-        fileNames=f"{SAMPLE_NAME}-{reference.name}",
+        fileNames=_cachedName(reference),
+        checksums=_checksum(reference),
         nodeNames=_("Sample expert"),
         loadFileTypes="VolumeFile",
         loadFileProperties={"labelmap": True},
@@ -78,7 +81,16 @@ def nodeName(sequence: str) -> str:
     """Return what the volume of a sequence is called in the scene."""
     from lckd.sequences import Sequence
 
-    return f"Sample {Sequence(sequence).title}"
+    return _("Sample {sequence}").format(sequence=Sequence(sequence).title)
+
+
+def _cachedName(file: Path) -> str:
+    return f"{CATEGORY}-{file.name}"
+
+
+def _checksum(file: Path) -> str:
+    """What makes Sample Data replace a file in its cache that another version of the extension has put there."""
+    return f"SHA256:{slicer.util.computeChecksum('SHA256', str(file))}"
 
 
 def _read(scene: slicer.vtkMRMLScene, file: Path, name: str) -> slicer.vtkMRMLScalarVolumeNode:
@@ -89,6 +101,10 @@ def _read(scene: slicer.vtkMRMLScene, file: Path, name: str) -> slicer.vtkMRMLSc
     storage.SetFileName(str(file))
     if not storage.ReadData(volume):
         scene.RemoveNode(volume)
-        raise InputError("UNREADABLE", f"{file.name} cannot be read.", "Install the program again.")
+        raise InputError(
+            "UNREADABLE",
+            _("{file} cannot be read.").format(file=file.name),
+            _("Install the extension again."),
+        )
     volume.CreateDefaultDisplayNodes()
     return volume
