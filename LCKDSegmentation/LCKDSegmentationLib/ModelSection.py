@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import qt
@@ -19,7 +21,7 @@ AUTO = "auto"
 
 
 class ModelSection:
-    """The list of models with its buttons, and the devices that the worker has found.
+    """The list of models with its buttons, and the devices that there are.
 
     :param runCommand: makes an `EngineCommand`; its arguments are those of that class
     """
@@ -29,19 +31,25 @@ class ModelSection:
         self._runCommand = runCommand
         self._adding: EngineCommand | None = None
         self._entries: list[ModelEntry] = []
-        self._devices: dict[str, str] = {}
         self._asked: Request | None = None
+        #: Whether the worker was started only to be asked for devices.
+        self._isWorkerOurs = False
+        self._devices: dict[str, str] = {}
+        #: Why the program cannot be used, or why that is not known; empty if it can.
+        self._deviceProblem = ""
         ui = panel.ui
+        for label in (ui.modelLabel, ui.deviceLabel):
+            label.textFormat = qt.Qt.PlainText
         ui.modelSelector.connect("activated(int)", self._chooseModel)
         ui.deviceSelector.connect("activated(int)", self._chooseDevice)
-        menu = qt.QMenu(ui.addModelButton)
-        for text, slot in (
-            (_("From a folder…"), self.addFromFolder),
-            (_("From a zip file…"), self.addFromZip),
-            (_("From an https address…"), self.addFromAddress),
-        ):
-            menu.addAction(text).connect("triggered()", slot)
-        ui.addModelButton.setMenu(menu)
+        ui.addModelButton.connect("clicked(bool)", self.cancelAdding)
+        self._addMenu = qt.QMenu(ui.addModelButton)
+        self._addActions = [
+            self._makeAction(_("From a folder…"), self.addFromFolder),
+            self._makeAction(_("From a zip file…"), self.addFromZip),
+            self._makeAction(_("From an https address…"), self.addFromAddress),
+        ]
+        self._addWords = (ui.addModelButton.text, ui.addModelButton.toolTip)
         ui.openModelsButton.connect("clicked(bool)", self.openFolder)
         ui.deleteModelButton.connect("clicked(bool)", self.delete)
         self.readModels()
@@ -81,22 +89,30 @@ class ModelSection:
         ui = self._panel.ui
         self._showModels()
         entry = self.entry
-        ui.modelLabel.text = self._cardWords(entry)
+        card = entry.card if entry is not None else None
+        ui.modelLabel.text = card.description if card is not None else self.problem()
+        # In a paragraph, which Qt wraps.
+        ui.modelLabel.toolTip = f"<p>{html.escape(card.dice_basis)}</p>" if card is not None and card.dice_basis else ""
         setEnabledWithReason(
             ui.deleteModelButton,
             "" if entry is not None and not entry.embedded else _("The embedded model cannot be deleted."),
             _("Delete this model from your disk; the embedded model stays."),
         )
         ui.openModelsButton.enabled = entry is not None
-        ui.addModelButton.enabled = self._adding is None
+        self._showAdding()
         self._showDevices()
 
     def askForDevices(self) -> None:
-        """Ask the worker, once, which devices there are; it is started for that, if its packages are installed."""
-        if self._asked is not None or self._devices or self._panel.requirements.missing():
-            self._showDevices()
-            return
-        self._asked = self._panel.logic.doctor(self._takeDevices)
+        """Find out which devices there are, if that is not known and the packages for it are installed.
+
+        To be called whenever that may have become possible: when the module is opened, and after an installation. What
+        is known is not asked again. A worker that is started for this ends with its answer, so that torch does not stay
+        in memory while nobody segments.
+        """
+        isKnown = self._devices and not self._deviceProblem
+        if self._asked is None and not isKnown and not self._panel.requirements.missing():
+            self._isWorkerOurs = not self._panel.logic.client.isRunning
+            self._asked = self._panel.logic.doctor(self._takeDevices)
         self._showDevices()
 
     def addFromFolder(self) -> None:
@@ -136,10 +152,20 @@ class ModelSection:
             self.readModels()
             self._panel.changed()
 
-    def close(self) -> None:
-        """End what is under way."""
+    def cancelAdding(self) -> None:
+        """Stop adding a model, if one is being added."""
         if self._adding is not None:
             self._adding.cancel()
+
+    def close(self) -> None:
+        """End what is under way."""
+        self.cancelAdding()
+
+    def _makeAction(self, text: str, slot: Callable[[], None]) -> qt.QAction:
+        action = qt.QAction(text, self._addMenu)
+        action.connect("triggered(bool)", slot)
+        self._addMenu.addAction(action)
+        return action
 
     def _add(self, source: str, *options: str) -> None:
         if not source or self._adding is not None or not self._panel.ensureRequirements():
@@ -149,6 +175,7 @@ class ModelSection:
             self._adding = self._runCommand(["models", "add", source, *options], self._takeAdded, self._takeEnd)
             self._adding.start()
 
+        self.askForDevices()
         self._panel.say(_("The model is being checked and copied…"))
         self._panel.try_(start)
         self._panel.changed()
@@ -162,52 +189,68 @@ class ModelSection:
             )
 
     def _takeEnd(self, error: LckdError | None) -> None:
+        from lckd.errors import CancelledError
+        from lckd.models.store import remove_unfinished
+
         self._adding = None
-        if error is not None:
+        if isinstance(error, CancelledError):
+            self._panel.say(_("Adding the model was cancelled; nothing was added."))
+        elif error is not None:
             self._panel.sayError(error)
         else:
             self._panel.say(_("The model was added and is chosen now."))
+        # A process that was killed could not.
+        remove_unfinished()
         self.readModels()
         self._panel.changed()
 
     def _takeDevices(self, request: Request) -> None:
         self._asked = None
         if request.error is not None:
-            self._panel.ui.deviceLabel.text = f"{request.error.message} {request.error.action}"
-            return
-        if request.result is None:
-            return
-        self._devices = {str(name): str(what) for name, what in request.result["devices"].items()}
+            self._deviceProblem = f"{request.error.message} {request.error.action}"
+        elif request.result is not None:
+            self._devices = {str(name): str(what) for name, what in request.result["devices"].items()}
+            problem = request.result.get("problem")
+            self._deviceProblem = f"{problem['message']} {problem['action']}" if problem else ""
+            if self._isWorkerOurs:
+                # Not now, while its output is being read.
+                qt.QTimer.singleShot(0, self._endIdleWorker)
         self._showDevices()
-        problem = request.result.get("problem")
-        if problem:
-            self._panel.ui.deviceLabel.text = f"{problem['message']} {problem['action']}"
+
+    def _endIdleWorker(self) -> None:
+        client = self._panel.logic.client
+        if not client.isBusy:
+            client.shutdown()
 
     def _showModels(self) -> None:
-        selector = self._panel.ui.modelSelector
-        selector.clear()
-        for entry in self._entries:
-            title = _("{name} (embedded)") if entry.embedded else "{name}"
-            selector.addItem(title.format(name=entry.name), entry.name)
         wanted, entry = self._wantedModel(), self.entry
+        title = {True: _("{name} (embedded)"), False: "{name}"}
+        items = [(title[entry.embedded].format(name=entry.name), entry.name) for entry in self._entries]
         if entry is None:
-            selector.addItem(_("{name} (not found)").format(name=wanted), wanted)
-        selector.currentIndex = selector.findData(entry.name if entry is not None else wanted)
+            items.append((_("{name} (not found)").format(name=wanted), wanted))
+        _fill(self._panel.ui.modelSelector, items, entry.name if entry is not None else wanted)
+
+    def _showAdding(self) -> None:
+        """The button is *Cancel* while a model is being added; it has its menu otherwise."""
+        button, isAdding = self._panel.ui.addModelButton, self._adding is not None
+        text, toolTip = self._addWords
+        button.setMenu(None if isAdding else self._addMenu)
+        button.text = _("Cancel") if isAdding else text
+        button.toolTip = _("Stop adding the model. Nothing of it stays.") if isAdding else toolTip
 
     def _showDevices(self) -> None:
-        selector, wanted = self._panel.ui.deviceSelector, self._wantedDevice()
-        selector.clear()
-        selector.addItem(_("Automatic"), AUTO)
-        for name in self._devices or {"cpu": ""}:
-            selector.addItem(_deviceTitle(name), name)
-        if selector.findData(wanted) < 0:
-            selector.addItem(_("{name} (not found)").format(name=_deviceTitle(wanted)), wanted)
-        selector.currentIndex = selector.findData(wanted)
+        wanted = self._wantedDevice()
+        items = [(_("Automatic"), AUTO), *((_deviceTitle(name), name) for name in self._devices or {"cpu": ""})]
+        if wanted not in [name for _title, name in items]:
+            items.append((_("{name} (not found)").format(name=_deviceTitle(wanted)), wanted))
+        _fill(self._panel.ui.deviceSelector, items, wanted)
         self._panel.ui.deviceLabel.text = self._deviceWords(wanted)
 
     def _deviceWords(self, wanted: str) -> str:
         if self._asked is not None:
             return _("Looking for devices…")
+        if self._deviceProblem:
+            return self._deviceProblem
         if not self._devices:
             return _("What there is will be shown here once the required packages are installed.")
         found = next((name for name in self._devices if name != "cpu"), "cpu")
@@ -216,12 +259,6 @@ class ModelSection:
             return _("This device was not found on this computer.")
         words = f"{_deviceTitle(name)}: {self._devices[name]}."
         return words if found != "cpu" else words + " " + _("No graphics card that can be used was found.")
-
-    def _cardWords(self, entry: ModelEntry | None) -> str:
-        if entry is None or entry.card is None:
-            return self.problem()
-        card = entry.card
-        return " ".join(line for line in (card.description, card.dice_basis) if line)
 
     def _wantedModel(self) -> str:
         from lckd.models.store import DEFAULT_MODEL
@@ -246,3 +283,12 @@ class ModelSection:
 
 def _deviceTitle(name: str) -> str:
     return {"cpu": _("CPU"), "mps": _("Apple GPU (MPS)")}.get(name, name.upper())
+
+
+def _fill(selector: qt.QComboBox, items: list[tuple[str, str]], chosen: str) -> None:
+    """Offer these titles and data, and show one; a list that is open on the screen stays open if it stays the same."""
+    if [(selector.itemText(index), selector.itemData(index)) for index in range(selector.count)] != items:
+        selector.clear()
+        for title, data in items:
+            selector.addItem(title, data)
+    selector.currentIndex = selector.findData(chosen)

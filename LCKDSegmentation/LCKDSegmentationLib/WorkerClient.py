@@ -138,6 +138,11 @@ class WorkerClient:
         """Whether there is a worker process."""
         return self._process is not None
 
+    @property
+    def isBusy(self) -> bool:
+        """Whether something was asked that is not finished."""
+        return bool(self._requests)
+
     def request(
         self,
         do: str,

@@ -21,7 +21,7 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.requests: list[FakeRequest] = []
-        self.isRunning = False
+        self.isRunning = self.isBusy = False
         self.shutdowns = 0
 
     @property

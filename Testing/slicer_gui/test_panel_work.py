@@ -290,8 +290,8 @@ def test_models_are_added_shown_and_deleted(
     dialogs = widget.panel.dialogs
     dialogs.answers = {"folder": str(write_tiny_model(tmp_path / "another")), "confirm": [False, True]}
     widget.models.addFromFolder()
-    assert not widget.ui.addModelButton.enabled
-    wait_until(lambda: widget.ui.addModelButton.enabled, 120)
+    assert widget.ui.addModelButton.text == "Cancel"
+    wait_until(lambda: widget.ui.addModelButton.text == "Add…", 120)
     assert widget.ui.messageLabel.text == "The model was added and is chosen now."
     assert widget.ui.modelSelector.currentText == "another"
     widget.ui.openModelsButton.click()
@@ -304,11 +304,11 @@ def test_models_are_added_shown_and_deleted(
     assert not widget.ui.deleteModelButton.enabled
     dialogs.answers = {"file": str(tmp_path / "no.zip")}
     widget.models.addFromZip()
-    wait_until(lambda: widget.ui.addModelButton.enabled, 120)
+    wait_until(lambda: widget.ui.addModelButton.text == "Add…", 120)
     assert "There is no file or folder" in widget.ui.messageLabel.text
     dialogs.answers = {"text": ["http://example.org/model.zip", "0" * 64]}
     widget.models.addFromAddress()
-    wait_until(lambda: widget.ui.addModelButton.enabled, 120)
+    wait_until(lambda: widget.ui.addModelButton.text == "Add…", 120)
     assert "https" in widget.ui.messageLabel.text
 
 
