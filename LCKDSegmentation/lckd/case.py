@@ -83,7 +83,7 @@ class Case:
         """
         wanted = found.choose(found.images if only is None else only)
         files = {sequence: found.images[sequence] for sequence in wanted}
-        _check_distinct(files)
+        check_distinct(files)
         return Case.from_images(read_images(files), grid, found.name, files, found.labels, found.convention)
 
     @staticmethod
@@ -122,7 +122,12 @@ def _grid_sequence(images: Mapping[Sequence, sitk.Image], wanted: Sequence | Non
     return wanted
 
 
-def _check_distinct(files: Mapping[Sequence, ImageFile]) -> None:
+def check_distinct(files: Mapping[Sequence, ImageFile]) -> None:
+    """Refuse one file given for two sequences.
+
+    Raises:
+        InputError: SAME_IMAGE.
+    """
     seen: dict[tuple[Path, int | None], Sequence] = {}
     for sequence, file in files.items():
         key = (file.path.resolve(), file.component)

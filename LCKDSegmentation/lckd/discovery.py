@@ -15,6 +15,8 @@ from .sequences import SEQUENCES, Sequence, Subset, sequence_of_file_name, subse
 
 #: UCSF-PDGM also has masks of brain and parenchyma, which are no reference.
 _SEGMENTATION = re.compile(r"(^|(?<!brain)(?<!parenchyma)[^a-z])(seg|segm|segmentation|labels?)$")
+#: How the names of UPENN-GBM's segmentations end that nobody has corrected.
+AUTOMATIC_LABELS = "_automated_approx_segm"
 #: The origin that a case's name gives away, and with it the meaning of the labels. A 4 in a BraTS-GLI file is the
 #: resection cavity of 2024; the earlier BraTS-GLI files have none, so the 2024 convention reads both. BraTS-PED changed
 #: its numbers from year to year under the same names, so it is not here.
@@ -23,6 +25,12 @@ _ORIGINS = (
     (re.compile(r"^brats(17|18|19|20|2018|2019|2020|2021)_", re.IGNORECASE), LabelConvention.BRATS2021),
     (re.compile(r"^(ucsf-pdgm|upenn-gbm)-", re.IGNORECASE), LabelConvention.BRATS2021),
     (re.compile(r"^brats_\d{3}$", re.IGNORECASE), LabelConvention.MSD),
+)
+#: UPENN-GBM keeps segmentations beside the folder of the images: the experts', which are fewer, and automatic ones.
+_UPENN_IMAGES = "images_structural"
+_UPENN_LABELS = (
+    ("images_segm", "_segm.nii.gz"),
+    ("automated_segm", f"{AUTOMATIC_LABELS}.nii.gz"),
 )
 
 
@@ -93,7 +101,7 @@ def find_case(path: Path) -> CaseFiles:
             "Name the files with --flair, --t1, --t1c, --t2.",
         )
     ordered = {sequence: images[sequence] for sequence in SEQUENCES if sequence in images}
-    labels = _only_one(segmentations) if segmentations else None
+    labels = _only_one(segmentations) if segmentations else _labels_elsewhere(path)
     return CaseFiles(path.resolve().name, ordered, labels, _convention(path, next(iter(ordered.values())).path))
 
 
@@ -153,6 +161,14 @@ def _only_one(segmentations: list[Path]) -> Path:
     return segmentations[0]
 
 
+def _labels_elsewhere(folder: Path) -> Path | None:
+    """The reference segmentation of a case whose data set keeps them in folders of their own."""
+    if folder.parent.name != _UPENN_IMAGES:
+        return None
+    names = [folder.parent.parent / place / f"{folder.name}{ending}" for place, ending in _UPENN_LABELS]
+    return next((file for file in names if file.exists()), None)
+
+
 def _images_in(folder: Path) -> list[Path]:
     """Image files, sorted; names with a dot in front are leftovers, such as macOS makes beside every file."""
     try:
@@ -170,8 +186,9 @@ def _msd_case(path: Path) -> CaseFiles:
 
 
 def _convention(folder: Path, image: Path) -> LabelConvention | None:
-    for name in (folder.resolve().name, image_stem(image)):
-        for pattern, convention in _ORIGINS:
-            if pattern.search(name):
-                return convention
-    return None
+    return known_convention(folder.resolve().name) or known_convention(image_stem(image))
+
+
+def known_convention(name: str) -> LabelConvention | None:
+    """What the numbers of a segmentation mean by the name of the case or of its image; None if it says nothing."""
+    return next((convention for pattern, convention in _ORIGINS if pattern.search(name)), None)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .errors import InputError, OutputError, check_path_encoding
 from .exact_header import copy_geometry
 from .geometry import Grid
-from .nifti import check_nifti_data, is_nifti2, not_finite
+from .nifti import check_nifti_data, has_full_length, is_nifti2, not_finite
 from .sequences import SEQUENCES
 
 Key = TypeVar("Key")
@@ -82,22 +82,46 @@ def read_images(sources: Mapping[Key, ImageFile]) -> dict[Key, sitk.Image]:
     return {key: _take_volume(files[source.path], source) for key, source in sources.items()}
 
 
+def read_grid(source: ImageFile) -> Grid:
+    """Where the voxels of an image lie, from its header; of the data, only whether a NIfTI file has all of it.
+
+    Raises:
+        InputError: as `read_image`, but for other damage to the data and for NaN.
+    """
+    with _quiet:
+        reader = _open(source.path)
+        _check_header(source, reader)
+        if _is_nifti(source.path) and not has_full_length(source.path, _fields(reader), math.prod(reader.GetSize())):
+            raise _unreadable(source.path, "is damaged or cut short")
+    return _grid(reader)
+
+
 def _read_file(source: ImageFile) -> sitk.Image:
     """Check the header, then that the data is there, then read it."""
     path = source.path
     with _quiet:
         reader = _open(path)
-        size = reader.GetSize()
-        volumes = math.prod(size[3:]) * reader.GetNumberOfComponents()
-        _check_size(source, size[:3], volumes)
+        _check_header(source, reader)
         try:
-            if path.name.lower().endswith((".nii", ".nii.gz")):
-                header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-                if not check_nifti_data(path, header, math.prod(size)):
-                    raise _unreadable(path, "is damaged or cut short")
+            if _is_nifti(path) and not check_nifti_data(path, _fields(reader), math.prod(reader.GetSize())):
+                raise _unreadable(path, "is damaged or cut short")
             return reader.Execute()
         except RuntimeError as error:
             raise _unreadable(path, "is damaged or cut short") from error
+
+
+def _check_header(source: ImageFile, reader: sitk.ImageFileReader) -> None:
+    size = reader.GetSize()
+    _check_size(source, size[:3], math.prod(size[3:]) * reader.GetNumberOfComponents())
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _fields(reader: sitk.ImageFileReader) -> dict[str, str]:
+    """The header's fields by name, as text."""
+    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
 
 
 def _open(path: Path) -> sitk.ImageFileReader:
@@ -200,12 +224,7 @@ def check_intensities(array: NDArray, name: str) -> None:
     Raises:
         InputError: with the code ONE_SLICE, NOT_FINITE, CONSTANT_IMAGE or LABELS_AS_IMAGE.
     """
-    if min(array.shape) < MIN_SLICES:
-        raise InputError(
-            "ONE_SLICE",
-            f"{name} has only {min(array.shape)} slice(s) in one direction.",
-            f"Give a volume with at least {MIN_SLICES} slices.",
-        )
+    check_slices(array.shape, name)
     if not np.isfinite(array).all():
         raise not_finite(name)
     low, high = float(array.min()), float(array.max())
@@ -216,6 +235,20 @@ def check_intensities(array: NDArray, name: str) -> None:
             "LABELS_AS_IMAGE",
             f"{name} looks like a segmentation, not like an MRI image.",
             "Choose the image; a segmentation is given with --reference.",
+        )
+
+
+def check_slices(shape: tuple[int, ...], name: str) -> None:
+    """Refuse an image of this size in voxels if it is no volume.
+
+    Raises:
+        InputError: ONE_SLICE.
+    """
+    if min(shape) < MIN_SLICES:
+        raise InputError(
+            "ONE_SLICE",
+            f"{name} has only {min(shape)} slice(s) in one direction.",
+            f"Give a volume with at least {MIN_SLICES} slices.",
         )
 
 
@@ -251,9 +284,13 @@ def _check_written(path: Path) -> None:
 
 
 def _grid_of(source: ImageFile) -> Grid:
-    """The grid of the three spatial dimensions, as the header has it."""
+    """The grid of a file that has been read before."""
     with _quiet:
-        reader = _open(source.path)
+        return _grid(_open(source.path))
+
+
+def _grid(reader: sitk.ImageFileReader) -> Grid:
+    """The grid of the three spatial dimensions, as the header has it."""
     number = reader.GetDimension()
     direction = np.reshape(reader.GetDirection(), (number, number))[:3, :3].ravel().tolist()
     return Grid(reader.GetSize()[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3], tuple(direction))

@@ -38,10 +38,9 @@ def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = 
     Raises:
         InputError: the file is refused, holds no labels, does not say what they mean, or lies elsewhere in space.
     """
-    image = read_image(ImageFile(path))
-    labels, own = _whole_numbers(sitk.GetArrayViewFromImage(image), path), Grid.of(image)
+    labels, own = read_labels(path)
     known = convention_of(labels, convention)
-    if _share_inside(labels, own, grid) < MIN_INSIDE:
+    if share_inside(labels, own, grid) < MIN_INSIDE:
         raise InputError(
             "REFERENCE_ELSEWHERE",
             f"The reference segmentation {path.name} does not lie where the images are.",
@@ -50,8 +49,20 @@ def read_reference(path: Path, grid: Grid, convention: LabelConvention | None = 
     return Reference(path.name, regions_from_labels(resample(labels, own, grid, "nearest"), known))
 
 
-def _whole_numbers(array: NDArray, path: Path) -> NDArray[np.int32]:
+def read_labels(path: Path) -> tuple[NDArray[np.integer], Grid]:
+    """A label file as whole numbers (D, H, W), and the grid on which they lie.
+
+    Raises:
+        InputError: the file is refused, or its values are not whole numbers.
+    """
+    image = read_image(ImageFile(path))
+    return _whole_numbers(sitk.GetArrayFromImage(image), path), Grid.of(image)
+
+
+def _whole_numbers(array: NDArray, path: Path) -> NDArray[np.integer]:
     """The labels as integers; some programs store them as floating-point numbers."""
+    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
+        return array
     labels = np.rint(np.clip(array, *_LABEL_RANGE)).astype(np.int32)
     if not np.array_equal(labels, array):
         raise InputError(
@@ -62,7 +73,7 @@ def _whole_numbers(array: NDArray, path: Path) -> NDArray[np.int32]:
     return labels
 
 
-def _share_inside(labels: NDArray[np.int32], own: Grid, target: Grid) -> float:
+def share_inside(labels: NDArray[np.integer], own: Grid, target: Grid) -> float:
     """Which part of the labeled voxels' centers (of all voxels' corners, if none is labeled) lies in `target`."""
     points = np.argwhere(labels)[:, ::-1] @ own.matrix.T + np.asarray(own.origin) if labels.any() else own.corners()
     index = (points - np.asarray(target.origin)) @ np.linalg.inv(target.matrix).T
