@@ -13,6 +13,8 @@ import click
 from lckd.cli.console import open_console
 from lckd.cli.options import PATH, json_option
 
+from .cli_check import check
+
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of labeled cases (BraTS layout).")
@@ -142,7 +144,10 @@ def export(run: Path, output: Path, evaluation: Path | None, card: Path | None, 
 
 @click.group(no_args_is_help=False)
 def data() -> None:
-    """Make training data."""
+    """Check and make training data."""
+
+
+data.add_command(check)
 
 
 @data.command()

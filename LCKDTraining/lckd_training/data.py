@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from lckd import geometry, labels
 from lckd import prepare as preparation
 from lckd.case import Case
-from lckd.discovery import CaseFiles, find_cases
+from lckd.discovery import CaseFiles
 from lckd.errors import InputError
 from lckd.geometry import Grid, resample
-from lckd.images import ImageFile, read_image
 from lckd.labels import convention_of, regions_from_labels
+from lckd.reference import read_labels
 from lckd.sequences import Sequence, Subset, subset_of
+
+from .datasets import find_dataset
 
 _PREPARING = (preparation, geometry, labels)
 
@@ -48,12 +49,12 @@ class TrainingCase:
 
 
 def find_labeled(root: Path) -> list[CaseFiles]:
-    """The cases below a folder that have a segmentation.
+    """The cases of a data set (`find_dataset`) that have a segmentation.
 
     Raises:
-        InputError: there is none, or two share a name.
+        InputError: there is none, one is refused, or two share a name.
     """
-    cases = [case for case in find_cases(root) if case.labels is not None]
+    cases = [files for files in (case.known_files() for case in find_dataset(root)) if files.labels is not None]
     if not cases:
         raise InputError("NO_LABELS", f"No case below {root} has a segmentation.", "Give a folder of labeled cases.")
     names = [case.name for case in cases]
@@ -105,9 +106,8 @@ def read_regions(files: CaseFiles, grid: Grid) -> NDArray[np.bool_]:
     """
     if files.labels is None:
         raise InputError("NO_LABELS", f"{files.name} has no segmentation.", "Add one or leave the case out.")
-    image = read_image(ImageFile(files.labels))
-    labels = np.rint(sitk.GetArrayFromImage(image)).astype(np.int16)
-    moved = resample(labels, Grid.of(image), grid, "nearest")
+    labels, own = read_labels(files.labels)
+    moved = resample(labels, own, grid, "nearest")
     return regions_from_labels(moved, convention_of(labels, files.convention))
 
 

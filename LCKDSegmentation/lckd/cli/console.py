@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STAGE_TITLES = {
     "start": "starting",
+    "check": "checking",
     "read": "reading",
     "prepare": "preparing",
     "network": "segmenting",
