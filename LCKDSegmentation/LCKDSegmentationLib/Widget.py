@@ -152,6 +152,8 @@ class SegmentationWidget(qt.QWidget):
 
     def _takeSegmentation(self, run: SegmentRun, parameters: SegmentationParameters) -> None:
         self.result.take(run, parameters)
+        # The packages for it may have been installed for this run.
+        self.models.askForDevices()
 
     def _takeComparison(self, run: CompareRun | None) -> None:
         self.views.take(run)

@@ -275,6 +275,17 @@ def test_views_are_left_alone_while_another_module_is_open(widget: Any, scene: A
     assert composite.GetBackgroundVolumeID() != other.GetID()
 
 
+@pytest.mark.usefixtures("volumes")
+def test_devices_are_known_after_the_run_that_installed_the_packages(
+    widget: Any, segment: Press, wait_until: Wait
+) -> None:
+    widget.panel.requirements.absent = ["torch"]
+    widget.enter()
+    assert "once the required packages are installed" in widget.ui.deviceLabel.text
+    segment()
+    wait_until(lambda: widget.ui.deviceLabel.text.startswith("CPU: "), 30)
+
+
 def test_a_map_of_our_own_is_no_sequence(widget: Any, volumes: dict[str, Any]) -> None:
     volumes["t2"].SetAttribute("LCKD.Map", "uncertainty")
     widget.update_()
