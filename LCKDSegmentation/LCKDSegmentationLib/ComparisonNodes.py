@@ -11,7 +11,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from lckd.errors import InputError, UsageError
+from lckd.errors import UsageError
 from lckd.sequences import Sequence, parse_subset, subset_name, subset_title
 
 from .ChartViews import TICKS_ATTRIBUTE
@@ -62,26 +62,8 @@ class ComparisonNodes:
 
 
 def rowOf(values: Mapping[str, Any]) -> Row:
-    """Return a row from its values by column, as the worker and ``subsets.csv`` give them."""
+    """Return a row from its values by column, as the worker gives them."""
     return Row(str(values["subset"]), str(values["region"]), *(float(values[column]) for column in COLUMNS[2:]))
-
-
-def readRows(path: Path) -> list[Row]:
-    """Read the rows of ``subsets.csv``.
-
-    :raises InputError: it is missing or damaged
-    """
-    import csv
-
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return [rowOf(row) for row in csv.DictReader(stream)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "RESULT_UNREADABLE",
-            _("The table {name} is missing or damaged.").format(name=path.name),
-            _("Run the comparison again."),
-        ) from error
 
 
 def addComparison(

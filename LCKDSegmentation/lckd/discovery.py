@@ -105,15 +105,6 @@ def find_case(path: Path) -> CaseFiles:
     return CaseFiles(path.resolve().name, ordered, labels, _convention(path, next(iter(ordered.values())).path))
 
 
-def find_cases(root: Path) -> list[CaseFiles]:
-    """Every case below a folder, sorted by path; symbolic links to folders are not followed.
-
-    Raises:
-        InputError: there is none, or one of them has a sequence twice.
-    """
-    return [find_case(path) for path in case_paths(root)]
-
-
 def case_paths(root: Path) -> list[Path]:
     """The folders and 4-D files below a folder that `find_case` takes, so that a bad one need not end the others.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from lckd.case import Case
 from lckd.comparison import compare_results
-from lckd.discovery import find_cases
+from lckd.discovery import case_paths, find_case
 from lckd.engine import Engine, Settings
 from lckd.geometry import Grid
 from lckd.labels import REGIONS
@@ -36,7 +36,7 @@ def main() -> None:
     engine = Engine(settings=Settings(device="cpu", threads=arguments.threads))
     network = engine.model.network
     names = arguments.cases.split(",") if arguments.cases else engine.model.card.training["patients"]["test"]
-    found = [files for files in find_cases(data) if files.name in names and files.labels is not None]
+    found = [files for files in map(find_case, case_paths(data)) if files.name in names and files.labels is not None]
     print(f"{len(found)} cases\n\n| window | {' | '.join(r.value for r in REGIONS)} | network seconds a case |")
     print("|---|" + "---:|" * (len(REGIONS) + 1))
     whole = network.config.window_voxels

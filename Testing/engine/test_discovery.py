@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from phantoms import make_case, write_case
 
 from lckd.case import Case
-from lckd.discovery import case_paths, find_case, find_cases
+from lckd.discovery import case_paths, find_case
 from lckd.errors import InputError
 from lckd.labels import LabelConvention, convention_of
 from lckd.sequences import SEQUENCES
@@ -111,7 +111,7 @@ def test_a_four_dimensional_file_of_the_decathlon_is_a_case(tmp_path):
         assert np.array_equal(*(sitk.GetArrayViewFromImage(i[sequence]) for i in (read.images, case.images)))
         assert read.images[sequence].GetOrigin() == case.images[sequence].GetOrigin()
     assert Case.from_folder(images / "BRATS_001.nii.gz", only=[T1C]).present == (T1C,)
-    assert [case.name for case in find_cases(tmp_path)] == ["BRATS_001"]
+    assert [find_case(path).name for path in case_paths(tmp_path)] == ["BRATS_001"]
 
 
 def test_a_three_dimensional_file_is_no_case(tmp_path):
@@ -126,7 +126,7 @@ def test_every_case_below_a_folder(tmp_path):
     touch(tmp_path / "LGG" / "Brats18_2", "Brats18_2_flair.nii.gz")
     touch(tmp_path / "results", "segmentation.nii.gz", "report.json")
     touch(tmp_path / "imagesTr", "BRATS_001.nii.gz")
-    assert [case.name for case in find_cases(tmp_path)] == ["Brats18_1", "Brats18_2", "BRATS_001"]
+    assert [find_case(path).name for path in case_paths(tmp_path)] == ["Brats18_1", "Brats18_2", "BRATS_001"]
 
 
 def test_one_bad_case_does_not_hide_the_others(tmp_path):
@@ -134,7 +134,7 @@ def test_one_bad_case_does_not_hide_the_others(tmp_path):
     touch(tmp_path / "b", "x_t1.nii.gz", "y_t1.nii.gz")
     assert [path.name for path in case_paths(tmp_path)] == ["a", "b"]
     with pytest.raises(InputError):
-        find_cases(tmp_path)
+        find_case(tmp_path / "b")
 
 
 @pytest.mark.parametrize(("name", "code"), [("missing", "FILE_NOT_FOUND"), ("empty", "NO_CASE")])

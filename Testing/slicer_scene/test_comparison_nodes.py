@@ -7,7 +7,7 @@ import pytest
 from real_scene import items_below, node_ids
 from scene_cases import report_of, segment_voxels, tumor, write_result
 
-from lckd.errors import InputError, UsageError
+from lckd.errors import UsageError
 
 DICE = {"flair": 0.5, "t1c": 0.6, "flair+t1c": 0.9}
 
@@ -39,18 +39,6 @@ def test_table_has_the_rows_and_columns_of_subsets_csv(scene):
     assert column(table, "region")[:3] == ["ET", "TC", "WT"]
     np.testing.assert_allclose([float(text) for text in column(table, "dice")[:3]], [0.5, 0.4, 0.3])
     assert table.GetColumnTitle("hd95_mm") == "HD95 (mm)"
-
-
-def test_rows_are_read_from_subsets_csv(scene, tmp_path):
-    from LCKDSegmentationLib.ComparisonNodes import readRows
-
-    lines = [f"{row.subset},{row.region},{row.volume_ml},{row.dice},{row.hd95_mm}" for row in rows()]
-    (tmp_path / "subsets.csv").write_text("subset,region,volume_ml,dice,hd95_mm\n" + "\n".join(lines))
-    assert readRows(tmp_path / "subsets.csv") == rows()
-    for damaged in ("subset,region\nflair,ET\n", "subset,region,volume_ml,dice,hd95_mm\nflair,ET,x,1,1\n"):
-        (tmp_path / "subsets.csv").write_text(damaged)
-        with pytest.raises(InputError, match="damaged"):
-            readRows(tmp_path / "subsets.csv")
 
 
 def test_charts_show_dice_and_importance(scene):
