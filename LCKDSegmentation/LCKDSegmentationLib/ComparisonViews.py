@@ -97,8 +97,9 @@ class ComparisonViews:
         setEnabledWithReason(ui.differenceButton, two, words)
         setEnabledWithReason(ui.twoUpButton, several, _("Show the first two selected rows in linked slice views."))
         setEnabledWithReason(ui.fourUpButton, several, _("Show the first four selected rows in linked slice views."))
-        notThere = "" if self._isSideBySide else _("Show segmentations side by side first.")
-        setEnabledWithReason(ui.formerLayoutButton, notThere, _("Go back to the layout before side by side."))
+        noWayBack = "" if self._isLayoutChanged else _("Show segmentations side by side or a chart first.")
+        words = _("Go back to the views before side by side and charts.")
+        setEnabledWithReason(ui.formerLayoutButton, noWayBack, words)
         setEnabledWithReason(ui.diceChartButton, done, _("Show the Dice of each subset as a chart."))
         setEnabledWithReason(ui.importanceChartButton, noChart, _("Show what each sequence is worth as a chart."))
         self._actions[1].enabled = nodes is not None
@@ -136,7 +137,7 @@ class ComparisonViews:
         self._message.try_(lambda: self._showSideBySide(self.selected[:count], count))
 
     def showFormerLayout(self) -> None:
-        """Go back to the layout before side by side."""
+        """Go back to the layout before side by side and charts."""
         from .Views import showFormerLayout
 
         if self._layout is not None:
@@ -193,6 +194,12 @@ class ComparisonViews:
 
         return self._layout is not None and isSideBySide(self._layout[0])
 
+    @property
+    def _isLayoutChanged(self) -> bool:
+        from .Views import isChanged
+
+        return self._layout is not None and isChanged(self._layout[0])
+
     def _onLayoutModified(self, layout: slicer.vtkMRMLLayoutNode, _event: str) -> None:
         from .Views import leaveSideBySide
 
@@ -212,10 +219,12 @@ class ComparisonViews:
         return node
 
     def _show(self, which: str) -> None:
+        from .Views import changeLayout, layoutOf
+
         nodes = self._run.outcome.nodes if self._run is not None else None
         chart = getattr(nodes, which) if nodes is not None else None
         if chart is not None:
-            showChart(chart.chart)
+            self._message.try_(lambda: changeLayout(layoutOf(self._run.job.scene), lambda: showChart(chart.chart)))
 
     def _importanceWords(self) -> str:
         """For each region the sequence whose loss costs most."""

@@ -138,6 +138,15 @@ def prepareTable(table: qt.QTableWidget, headers: list[str]) -> None:
     table.setTabKeyNavigation(False)
 
 
+def reveal(widget: qt.QWidget) -> None:
+    """Scroll the panel, once it has its new size, so that a widget and a line or two below it can be seen."""
+    area = widget
+    while area is not None and not hasattr(area, "ensureWidgetVisible"):
+        area = area.parentWidget()
+    if area is not None:
+        qt.QTimer.singleShot(0, lambda: area.ensureWidgetVisible(widget, 0, 3 * widget.height))
+
+
 def setEnabledWithReason(widget: qt.QWidget, problem: str, toolTip: str) -> None:
     """Enable a widget unless there is a problem, which its tool tip then tells."""
     widget.enabled = not problem

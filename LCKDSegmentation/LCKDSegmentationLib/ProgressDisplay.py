@@ -7,6 +7,8 @@ import time
 import qt
 from slicer.i18n import tr as _
 
+from .Panel import reveal
+
 _TICK_MILLISECONDS = 500
 _GUESSED_FROM = 0.03
 
@@ -59,6 +61,10 @@ class ProgressDisplay:
         self._label.setVisible(True)
         self._timer.start()
         self.show(0.0)
+
+    def reveal(self) -> None:
+        """Scroll the panel so that it can be seen, and the message below it."""
+        reveal(self._label)
 
     def show(self, fraction: float, stage: str | None = None) -> None:
         """Show the fraction done of the whole, 0 to 1, and what is being done."""

@@ -93,6 +93,7 @@ class RunButton:
         """Work has been started."""
         self.run = run
         self.progress.start()
+        self.progress.reveal()
 
     def end(self) -> None:
         """Nothing is under way any more."""

@@ -5,7 +5,7 @@ Everything goes through nodes of the scene; the views themselves belong to the a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import slicer
@@ -22,8 +22,8 @@ VIEW_NAMES = ("LCKD1", "LCKD2", "LCKD3", "LCKD4")
 VIEW_GROUP = 87
 _VIEW_COLOR = "#7A6FAC"
 _ROWS = {TWO_UP_LAYOUT: [VIEW_NAMES[:2]], FOUR_UP_LAYOUT: [VIEW_NAMES[:2], VIEW_NAMES[2:]]}
-#: Attribute of the layout node: the layout before the first one for comparison.
-_FORMER = "LCKD.FormerLayout"
+#: Attributes of the layout node: the layout that this module showed last, and the user's before it.
+_SHOWN, _FORMER = "LCKD.ShownLayout", "LCKD.FormerLayout"
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,31 @@ def isSideBySide(layoutNode: slicer.vtkMRMLLayoutNode) -> bool:
     return layoutNode.GetViewArrangement() in _ROWS
 
 
+def isChanged(layoutNode: slicer.vtkMRMLLayoutNode) -> bool:
+    """Return whether a layout is shown that this module chose, so that there is a way back to the user's."""
+    return isSideBySide(layoutNode) or layoutNode.GetAttribute(_SHOWN) == str(layoutNode.GetViewArrangement())
+
+
+def changeLayout(layoutNode: slicer.vtkMRMLLayoutNode, change: Callable[[], object]) -> None:
+    """Do something that shows another layout, and remember the user's one before for `showFormerLayout`."""
+    before, wasChanged = layoutNode.GetViewArrangement(), isChanged(layoutNode)
+    change()
+    after = layoutNode.GetViewArrangement()
+    if after != before:
+        if not wasChanged:
+            layoutNode.SetAttribute(_FORMER, str(before))
+        layoutNode.SetAttribute(_SHOWN, str(after))
+
+
 def showSideBySide(layoutNode: slicer.vtkMRMLLayoutNode, number: int) -> None:
-    """Show a layout for comparison and remember the one before; no view stays maximized."""
+    """Show a layout for comparison; no view stays maximized."""
     registerLayouts(layoutNode)
-    if not isSideBySide(layoutNode):
-        layoutNode.SetAttribute(_FORMER, str(layoutNode.GetViewArrangement()))
     layoutNode.RemoveAllMaximizedViewNodes()
-    layoutNode.SetViewArrangement(number)
+    changeLayout(layoutNode, lambda: layoutNode.SetViewArrangement(number))
 
 
 def showFormerLayout(layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-    """Show the layout before the first one for comparison; four views if that is not known."""
+    """Show the layout before the first one that this module chose; four views if that is not known."""
     former = int(layoutNode.GetAttribute(_FORMER) or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     isKnown = layoutNode.IsLayoutDescription(former)
     layoutNode.RemoveAllMaximizedViewNodes()

@@ -18,7 +18,7 @@ from .metrics import dice, hd95_mm
 from .output import comparison_files
 from .reference import Reference
 from .report import DISCLAIMER
-from .sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of
+from .sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of, subset_title
 
 if TYPE_CHECKING:
     from .engine import Result
@@ -106,7 +106,7 @@ def compare_results(results: list[Result], reference: Reference | None = None) -
 def basis_of(full: Segmentation, reference: Reference | None = None) -> Basis:
     """The reference segmentation where there is one, else the segmentation of the full set."""
     if reference is None:
-        return Basis(full.regions, f"{FULL_SET} ({subset_name(full.subset)})")
+        return Basis(full.regions, f"{FULL_SET} ({subset_title(full.subset)})")
     return Basis(reference.regions, f"reference segmentation {reference.name}")
 
 

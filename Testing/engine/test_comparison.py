@@ -55,7 +55,7 @@ def write_labels(path, array: np.ndarray, grid: Grid = GRID):
 
 def test_against_the_full_set():
     comparison = compare_results(results())
-    assert comparison.basis == "the full set (flair+t1+t1c+t2)"
+    assert comparison.basis == "the full set (FLAIR, T1, T1c, T2)"
     assert comparison.present == SEQUENCES
     assert comparison.subsets == subsets_of()
     assert [row.region for row in comparison.rows] == list(REGIONS) * 15

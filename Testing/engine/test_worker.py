@@ -157,7 +157,7 @@ def test_compare_tells_each_subset_as_it_comes(
     assert [event["subset"] for event in told] == [subset_name(s) for s in sorted(subsets_of(), key=len, reverse=True)]
     comparison = compare_results(list(expected.values()))
     assert result["subsets"] == [row.as_dict() for row in comparison.rows]
-    assert result["basis"] == comparison.basis == "the full set (flair+t1+t1c+t2)"
+    assert result["basis"] == comparison.basis == "the full set (FLAIR, T1, T1c, T2)"
     for event in told:
         subset = parse_subset(event["subset"])
         rows = {region.value: row.as_dict() for region, row in comparison.of(subset).items()}

@@ -7,7 +7,14 @@ import pytest
 import slicer
 from panel_parts import small_volume
 
-from LCKDSegmentationLib.Views import FOUR_UP_LAYOUT, TWO_UP_LAYOUT, Panel, comparisonSliceNodes, showPanels
+from LCKDSegmentationLib.Views import (
+    FOUR_UP_LAYOUT,
+    TWO_UP_LAYOUT,
+    Panel,
+    changeLayout,
+    comparisonSliceNodes,
+    showPanels,
+)
 from LCKDSegmentationLib.Views import showSideBySide as show
 
 RED = "vtkMRMLSliceNodeRed"
@@ -46,6 +53,23 @@ def test_a_way_back_is_offered_while_side_by_side(followed: Any, scene: Any) -> 
     button.click()
     assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
     assert not button.enabled
+
+
+def test_a_way_back_is_offered_after_a_chart(followed: Any, scene: Any) -> None:
+    button, manager, node = followed.ui.formerLayoutButton, slicer.app.layoutManager(), layout_of(scene)
+    four, red = node.SlicerLayoutFourUpView, node.SlicerLayoutOneUpRedSliceView
+    changeLayout(node, lambda: node.SetViewArrangement(node.SlicerLayoutFourUpPlotView))
+    show(node, TWO_UP_LAYOUT)
+    changeLayout(node, lambda: node.SetViewArrangement(node.SlicerLayoutFourUpPlotView))
+    assert button.enabled
+    button.click()
+    assert manager.layout == four
+    changeLayout(node, lambda: node.SetViewArrangement(node.SlicerLayoutFourUpPlotView))
+    manager.setLayout(red)
+    assert not button.enabled
+    changeLayout(node, lambda: node.SetViewArrangement(node.SlicerLayoutFourUpPlotView))
+    button.click()
+    assert manager.layout == red
 
 
 def test_segmentations_come_back_with_the_layout_menu(followed: Any, scene: Any, ours: Any) -> None:

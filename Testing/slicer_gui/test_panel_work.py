@@ -98,6 +98,33 @@ def test_division_changes_the_segmentation_at_hand(widget: Any, segment: Callabl
 
 
 @pytest.mark.usefixtures("volumes")
+def test_progress_is_scrolled_into_view(widget: Any, app: Any, wait_until: Wait) -> None:
+    import qt
+
+    area = qt.QScrollArea()
+    area.setWidget(widget)
+    area.setWidgetResizable(True)
+    area.resize(500, 300)
+    area.show()
+    app.processEvents()
+
+    def is_seen(label: Any) -> bool:
+        return area.viewport().rect.contains(label.mapTo(area.viewport(), qt.QPoint(0, label.height - 1)))
+
+    try:
+        assert not is_seen(widget.ui.segmentButton)
+        widget.ui.segmentButton.click()
+        app.processEvents()
+        assert is_seen(widget.ui.segmentStatus)
+        wait_until(lambda: not widget.segment.isRunning, 60)
+        app.processEvents()
+        assert is_seen(widget.ui.messageLabel)
+    finally:
+        area.takeWidget()
+        area.deleteLater()
+
+
+@pytest.mark.usefixtures("volumes")
 def test_probabilities_and_uncertainty_become_volumes(widget: Any, segment: Callable[[], Any], scene: Any) -> None:
     widget.ui.probabilitiesBox.checked = True
     widget.ui.uncertaintyBox.checked = True
@@ -172,7 +199,7 @@ def test_comparison_fills_its_table_and_shows_rows(
     difference = nodes_of(scene, "vtkMRMLSegmentationNode")[-1]
     assert difference.GetAttribute("LCKD.Difference") == "WT flair t1c"
     assert not ui.formerLayoutButton.enabled
-    assert "side by side first" in ui.formerLayoutButton.toolTip
+    assert "side by side or a chart first" in ui.formerLayoutButton.toolTip
     manager = slicer.app.layoutManager()
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
     fitted: list[int] = []
@@ -199,6 +226,10 @@ def test_comparison_fills_its_table_and_shows_rows(
         button.click()
         assert shown_chart(scene).GetTitle() == title
         assert bar_labels() == labels
+    assert ui.formerLayoutButton.enabled
+    ui.formerLayoutButton.click()
+    assert manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+    ui.diceChartButton.click()
     (view,) = nodes_of(scene, "vtkMRMLPlotViewNode")
     view.SetPlotChartNodeID(scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "of the user").GetID())
     assert "FLAIR" not in bar_labels()

@@ -51,7 +51,7 @@ def run(arguments: Items[str]) -> int:
     """Run one command and return its exit status. Every error ends here, as a message and not as a traceback.
 
     0 done; 2 the command line is wrong; 3 the input is refused; 4 the model is refused; 5 the output cannot be written;
-    6 not enough memory; 7 some cases of a batch failed; 130 interrupted; 1 is a bug.
+    6 not enough memory; 7 some cases failed or cannot be used; 130 interrupted; 1 is a bug.
     """
     debug, context = "--debug" in arguments, None
     with INTERRUPTS.caught(), warnings.catch_warnings():
