@@ -1,7 +1,8 @@
 """Scores of a model on labeled cases, for every subset of the sequences that each case has: measured, written, read.
 
-``cases.csv`` and ``summary.csv`` are for programs, ``summary.md``, ``summary.tex`` and ``summary.png`` for people;
-``evaluation.json`` says which model it was, how that was trained, and what the numbers mean where a mask is empty.
+``cases.csv`` and ``summary.csv`` are for programs, ``summary.md``, ``summary.tex``, ``summary.png`` and ``panel.png``
+for people; ``evaluation.json`` says which model it was, how that was trained, which cases were left out and why, and
+what the numbers mean where a mask is empty.
 """
 
 from __future__ import annotations
@@ -19,39 +20,23 @@ from lckd.case import Case
 from lckd.comparison import Comparison, SubsetRow
 from lckd.discovery import CaseFiles
 from lckd.engine import Engine
-from lckd.errors import InputError
+from lckd.errors import CancelledError, InputError
 from lckd.geometry import Grid
 from lckd.heatmap import write_heatmap
 from lckd.images import writing
 from lckd.labels import REGIONS, Region
-from lckd.reference import read_reference
+from lckd.reference import Reference, read_reference
 from lckd.report import DISCLAIMER
 from lckd.sequences import SEQUENCES, Subset, parse_subset, subset_title
 
 from . import scores, tables
+from .case_choice import LeftOut
+from .qualitative import median_case, shown_subsets, write_panel
 from .scores import MeanScore, Score, mean_scores, score_result
-from .split import Split
 from .tables import Row, Table
 
 #: Mean Dice by subset and region.
 DiceTable = dict[Subset, dict[Region, float]]
-
-
-def select(cases: list[CaseFiles], names: Iterable[str] | None, split: Path | None) -> list[CaseFiles]:
-    """The named cases, or the test cases of a run's split, or all.
-
-    Raises:
-        InputError: a case is not there.
-    """
-    wanted = list(names) if names is not None else list(Split.read(split).test) if split is not None else None
-    if wanted is None:
-        return cases
-    by_name = {case.name: case for case in cases}
-    absent = [name for name in wanted if name not in by_name]
-    if absent or not wanted:
-        what = f"There is no labeled case {absent[0]}." if absent else "There is no case to evaluate."
-        raise InputError("CASE_UNKNOWN", what, "Name cases of the folder.")
-    return [by_name[name] for name in wanted]
 
 
 def evaluate(
@@ -60,32 +45,74 @@ def evaluate(
     output: Path,
     announce: Callable[[str, float], None] = lambda name, done: None,
     lesionwise: bool = False,
+    panel: str | None = None,
+    unusable: Iterable[LeftOut] = (),
+    leave_out: Callable[[LeftOut], None] = lambda left_out: None,
 ) -> DiceTable:
-    """Segment each case from all its subsets, compare with its segmentation, write tables and the heat map.
+    """Segment each case from all its subsets, compare with its segmentation, write tables and pictures.
 
     Args:
         engine: with the model to be evaluated.
-        cases: with segmentations.
-        output: folder for ``cases.csv``, ``summary.csv``, ``.md``, ``.tex``, ``.png`` and ``evaluation.json``.
+        cases: with segmentations; a case that cannot be used is left out.
+        output: folder for ``cases.csv``, ``summary.csv``, ``.md``, ``.tex``, ``.png``, ``panel.png`` and
+            ``evaluation.json``.
         announce: told the name of each case and the fraction done.
         lesionwise: score by lesion, too.
+        panel: the case that ``panel.png`` shows; None, or one that is left out: the one with the median mean Dice.
+        unusable: cases that were left out before, for ``evaluation.json``.
+        leave_out: told of each of `cases` that is left out.
 
     Raises:
-        InputError: a case is refused or has no segmentation.
+        InputError: none of the cases can be used.
         OutputError: the folder cannot be written to.
     """
     found: list[Score] = []
+    left_out = list(unusable)
     for done, files in enumerate(cases):
-        announce(files.name, done / len(cases))
-        case = Case.from_found(files)
-        if files.labels is None:
-            raise InputError("NO_LABELS", f"{files.name} has no segmentation.", "Add one or leave the case out.")
-        reference = read_reference(files.labels, Grid.of(case.reference), files.convention)
-        for result in engine.segment_subsets(case):
-            found += score_result(files.name, result.segmentation, reference, lesionwise)
+        announce(files.name, done / (len(cases) + 1))
+        try:
+            found += _score_case(engine, files, lesionwise)
+        except CancelledError:
+            raise
+        except Exception as error:  # whatever is wrong with one case, the others are evaluated
+            left_out.append(LeftOut(files.name, error))
+            leave_out(left_out[-1])
+    if not found:
+        raise _nothing_usable(left_out)
     write_scores(found, output)
-    _write_facts(engine, len(cases), lesionwise, output)
+    _write_facts(engine, len({score.case for score in found}), left_out, lesionwise, output)
+    scored = {score.case for score in found}
+    shown = panel if panel in scored else median_case(found)
+    announce(shown, len(cases) / (len(cases) + 1))
+    _write_panel(engine, next(files for files in cases if files.name == shown), output / "panel.png")
     return read_dice(output)
+
+
+def _score_case(engine: Engine, files: CaseFiles, lesionwise: bool) -> list[Score]:
+    case, reference = _read(files)
+    results = engine.segment_subsets(case)
+    return [one for result in results for one in score_result(files.name, result.segmentation, reference, lesionwise)]
+
+
+def _write_panel(engine: Engine, files: CaseFiles, path: Path) -> None:
+    """The case is segmented once more: to keep the results of every case would take too much memory."""
+    case, reference = _read(files)
+    write_panel(engine.segment_subsets(case, shown_subsets(case.present)), reference, path)
+
+
+def _read(files: CaseFiles) -> tuple[Case, Reference]:
+    case = Case.from_found(files)
+    if files.labels is None:
+        raise InputError("NO_LABELS", f"{files.name} has no segmentation.", "Add one or leave the case out.")
+    return case, read_reference(files.labels, Grid.of(case.reference), files.convention)
+
+
+def _nothing_usable(left_out: list[LeftOut]) -> InputError:
+    if not left_out:
+        return InputError("NO_CASE", "There is no case to evaluate.", "Name cases of the folder.")
+    first = left_out[0]
+    message = f"None of the {len(left_out)} cases can be used; {first.case}: {first.refusal.message}"
+    return InputError("NO_CASE_USABLE", message, first.refusal.action)
 
 
 def write_scores(found: list[Score], output: Path) -> None:
@@ -145,12 +172,13 @@ def _printed(values: np.ndarray) -> tuple[str, ...]:
     return tuple("–" if np.isnan(value) else f"{value:.2f}" for value in values.ravel())
 
 
-def _write_facts(engine: Engine, cases: int, lesionwise: bool, output: Path) -> None:
+def _write_facts(engine: Engine, cases: int, left_out: list[LeftOut], lesionwise: bool, output: Path) -> None:
     facts = {
         "model": {"name": engine.model.name, "sha256": engine.model.sha256},
         "training": engine.model.card.training.get("settings", {}),
         "mirror": engine.settings.mirror,
         "cases": cases,
+        "left_out": [one.as_dict() for one in left_out],
         "conventions": scores.CONVENTIONS | (scores.LESION_CONVENTIONS if lesionwise else {}),
     }
     write_text(output / "evaluation.json", json.dumps(facts, indent=2) + "\n")
