@@ -1,57 +1,66 @@
-"""Several processes, started by torchrun, train on one gradient or share a list of work."""
+"""Several processes, started by torchrun on one computer or several, train on one gradient or share a list of work."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 class Group:
-    """This process among its peers; a group of one where torchrun did not start it."""
+    """This process among its peers; a group of one where torchrun did not start it.
 
-    def __init__(self) -> None:
+    Args:
+        device: where this process computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         if self.size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    @staticmethod
+    def own_device(device: torch.device) -> torch.device:
+        """The GPU of this process, where several processes of a computer each have one."""
+        local = os.environ.get("LOCAL_RANK")
+        if device.type == "cuda" and device.index is None and local is not None:
+            return torch.device("cuda", int(local) % torch.cuda.device_count())
+        return device
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes files."""
         return self.rank == 0
 
+    def share(self, module: nn.Module) -> nn.Module:
+        """The module, whose gradients are the mean over the group."""
+        return DistributedDataParallel(module, gradient_as_bucket_view=True) if self.size > 1 else module
+
+    @staticmethod
+    def adding(shared: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Only the last part of a batch exchanges the gradients that all parts have added up."""
+        several = isinstance(shared, DistributedDataParallel) and not is_last
+        return shared.no_sync() if several else contextlib.nullcontext()
+
     def barrier(self) -> None:
         """Wait for the peers."""
         if self.size > 1:
             dist.barrier()
 
-    def mean_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Average the gradients over the group, in one message; a parameter that got none counts as zero."""
-        if self.size == 1:
-            return
-        every = [p for p in parameters if p.requires_grad]
-        flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in every])
-        dist.all_reduce(flat)
-        flat /= self.size
-        offset = 0
-        for parameter in every:
-            count = parameter.numel()
-            parameter.grad = flat[offset : offset + count].view_as(parameter).clone()
-            offset += count
-
     def sum(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sum of an array over the group."""
         if self.size == 1:
             return array
-        tensor = torch.from_numpy(array.copy())
-        if dist.get_backend() == "nccl":
-            tensor = tensor.cuda()
+        tensor = torch.from_numpy(array.copy()).to(self.device)
         dist.all_reduce(tensor)
         return tensor.cpu().numpy()
 

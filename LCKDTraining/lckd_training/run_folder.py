@@ -9,35 +9,68 @@ from typing import Any
 import torch
 
 from lckd.errors import InputError
-from lckd.images import writing
+from lckd.images import not_writable, writing
 
 
 class RunFolder:
-    """Names and formats of a run's files."""
+    """Names and formats of a run's files.
+
+    Attributes:
+        config: every setting.
+        split: which case is for what.
+        provenance: what made the run: program, packages, device, data.
+        events: what happens, one JSON object a line.
+        stop: while this file is there, a training stops after its iteration.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
         self.split = path / "split.json"
+        self.provenance = path / "provenance.json"
         self.events = path / "events.jsonl"
         self.checkpoints = path / "checkpoints"
+        self.best = self.checkpoints / "best.pt"
+        self.stop = path / "stop"
 
     def write_text(self, path: Path, text: str) -> None:
-        """Write a small text file atomically."""
+        """Write a small text file, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         with writing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     def append_event(self, event: dict[str, Any]) -> None:
-        """One JSON object a line."""
-        with self.events.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(event) + "\n")
+        """One JSON object a line.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            with self.events.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(event) + "\n")
+        except OSError as error:
+            raise not_writable(self.events) from error
 
     def save_checkpoint(self, state: dict[str, Any], iteration: int, keep: int) -> None:
-        """Save tensors and plain values under the iteration's number and drop all but the last `keep`."""
-        with writing(self.checkpoints / f"{iteration:07d}.pt") as temporary:
-            torch.save(state, temporary)
+        """Save tensors and plain values under the iteration's number and drop all but the last `keep`.
+
+        Raises:
+            OutputError: it cannot be written; the checkpoints of before are still there.
+        """
+        self._save(state, self.checkpoints / f"{iteration:07d}.pt")
         for old in self._saved()[:-keep]:
             old.unlink()
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Save the weights that scored best so far.
+
+        Raises:
+            OutputError: it cannot be written; the best of before is still there.
+        """
+        self._save(state, self.best)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, or None before the first.
@@ -46,12 +79,25 @@ class RunFolder:
             InputError: the file is damaged.
         """
         saved = self._saved()
-        if not saved:
-            return None
+        return self._load(saved[-1]) if saved else None
+
+    def load_best(self) -> dict[str, Any] | None:
+        """The weights that scored best, or None before the first election.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return self._load(self.best) if self.best.exists() else None
+
+    def _save(self, state: dict[str, Any], path: Path) -> None:
+        with writing(path) as temporary:
+            torch.save(state, temporary)
+
+    def _load(self, path: Path) -> dict[str, Any]:
         try:
-            return torch.load(saved[-1], map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            message = f"The checkpoint {saved[-1].name} cannot be read."
+            message = f"The checkpoint {path.name} cannot be read."
             raise InputError("CHECKPOINT_DAMAGED", message, "Delete it to use the one before.") from error
 
     def _saved(self) -> list[Path]:

@@ -1,47 +1,52 @@
-"""The training loop: one patch a step and process, resumable after any interruption."""
+"""The training loop, resumable after any interruption."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import os
+import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from lckd.device import place
-from lckd.errors import InputError, LckdError, UsageError
+from lckd.errors import LckdError, OutputError, UsageError
 from lckd.labels import Region
+from lckd.memory import resident_mb
 from lckd.models import load_model
 from lckd.network import LCKDNetwork, build_network
-from lckd.sequences import Sequence, Subset
+from lckd.predictor import Predictor
+from lckd.sequences import Sequence
 
 from .config import TrainingConfig
-from .data import TrainingCase, find_labeled, load_cases
+from .data import TrainingCase
 from .distributed import Group
-from .election import count_votes, elect, mean_dice, teacher_set
-from .losses import distillation_loss, task_loss
+from .election import Election, count_up, count_votes, elect, teaching
+from .loading import PatchLoader
+from .losses import Teaching
+from .objective import Objective
+from .optimization import Optimization
 from .run_folder import RunFolder
-from .sampling import Sample, draw_patch, draw_present
-from .schedule import learning_rate
-from .split import Split
+from .sampling import BatchDrawer, Sample, draw_held_out
+from .teacher_weights import TeacherWeights
 
 Announce = Callable[[dict[str, Any]], None]
 
 
 class Trainer:
-    """A run: network, moving average, optimizer, teachers and the number of iterations done.
+    """A run: network, optimization, teachers, and the number of iterations done.
 
     Args:
         config: the resolved settings.
-        folder: where everything is written; a checkpoint in it is taken up.
+        folder: where everything is written; `resume` takes up a checkpoint in it.
         cases: cases to train on.
-        election: cases that elect the teachers.
+        election: cases that elect the teachers, or teach their weights; the network never learns from them.
         group: the processes that train together.
         announce: gets every event that is also written to ``events.jsonl``.
+        should_stop: asked after each iteration.
     """
 
     def __init__(
@@ -52,15 +57,25 @@ class Trainer:
         election: list[TrainingCase],
         group: Group,
         announce: Announce = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.folder, self.cases, self.election = config, folder, cases, election
-        self.group, self.announce = group, announce
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.config, self.folder, self.election = config, folder, election
+        self.group, self.announce, self.should_stop = group, announce, should_stop
+        self.device = group.device
         self.network = place(_first_network(config), self.device)
-        self.average = copy.deepcopy(self.network).eval()
-        self.optimizer = _optimizer(self.network, config)
+        _require_stride(config, self.network)
+        objective = place(Objective(self.network, config), self.device)
+        self.optimization = Optimization(objective, self.network, config, self.device)
+        self.network.recomputes = config.checkpoint_activations
+        if config.compile:
+            self.network.encoder.compile()
+        self.objective = objective
+        self.shared = group.share(objective)
+        self.draw = BatchDrawer(cases, config, group.rank)
         self.teachers: dict[Region, Sequence] = {}
+        self.weights = TeacherWeights(config.weights_rate, config.weights_decay, self.device)
+        self.best = 0.0
         self.iteration = 0
 
     def resume(self) -> None:
@@ -68,45 +83,56 @@ class Trainer:
         state = self.folder.load_checkpoint()
         if state is None:
             return
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimization.load(state)
+        self.weights.load(state["weights"])
         self.teachers = {Region(r): Sequence(s) for r, s in state["teachers"].items()}
-        self.iteration = state["iteration"]
+        self.best, self.iteration = state["best"], state["iteration"]
 
-    def run(self) -> None:
-        """Train up to the configured number of iterations.
+    def run(self) -> bool:
+        """Train up to the configured number of iterations; return whether that was reached.
 
         Raises:
-            LckdError: the loss is no longer a number; the last checkpoint is kept.
+            LckdError: the loss is no longer a number, or a file cannot be written; the last checkpoint is kept.
         """
-        while self.iteration < self.config.iterations:
-            self._step()
-            self.iteration += 1
-            if self.iteration % self.config.election_interval == 0:
-                self._elect()
-            if self.iteration % self.config.checkpoint_interval == 0 or self.iteration == self.config.iterations:
-                self._save()
+        config, pin = self.config, self.device.type == "cuda"
+        self._report(event="start", iteration=self.iteration, **self._circumstances())
+        with PatchLoader(self.draw, self.iteration, config.iterations, config.workers, pin) as loader:
+            for parts in loader:
+                stopping = self._step(parts, loader.waited)
+                self.iteration += 1
+                if self.iteration % config.election_interval == 0:
+                    self._elect()
+                if config.teachers == "learned" and self.iteration % config.weights_interval == 0:
+                    self._learn_weights()
+                last = stopping or self.iteration == config.iterations
+                if last or self.iteration % config.checkpoint_interval == 0:
+                    self._save()
+                if stopping:
+                    break
+        finished = self.iteration == config.iterations
+        self._report(event="end", iteration=self.iteration, reason="finished" if finished else "interrupted")
+        return finished
 
-    def _step(self) -> None:
+    def report_failure(self, error: LckdError) -> None:
+        """Leave word of what ended the run, if that can be written."""
+        with contextlib.suppress(OutputError):
+            self._report(event="end", iteration=self.iteration, reason="failed", code=error.code, message=error.message)
+
+    def teaching(self) -> Teaching:
+        """How much each sequence teaches now."""
+        if self.config.teachers == "learned":
+            return self.weights.teaching()
+        return teaching(self.teachers, self.config.teachers == "several")
+
+    def _step(self, parts: list[Sample], waited: float) -> bool:
+        """One optimizer step on a batch; return whether somebody wants to stop after it."""
         started = time.perf_counter()
-        rng = np.random.default_rng([self.config.seed, self.iteration, self.group.rank])
-        sample = self._draw(rng)
-        loaded = time.perf_counter()
-        rate = learning_rate(self.iteration, self.config)
-        for parameters in self.optimizer.param_groups:
-            parameters["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        task, ckd = self._losses(sample, rng)
-        loss = task + self.config.alpha * ckd
-        values = self.group.sum(np.array([value.item() for value in (loss, task, ckd)])) / self.group.size
+        terms = self._add_gradients(parts)
+        values = self.group.sum(np.array([*terms, float(self._wants_to_stop())])) / self.group.size
         if not np.isfinite(values).all():
-            raise LckdError("LOSS_NOT_FINITE", "The training loss is no longer a number.", "Lower the learning rate.")
-        loss.backward()
-        self.group.mean_gradients(self.network.parameters())
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_norm)
-        self.optimizer.step()
-        self._update_average()
+            raise _not_finite(parts)
+        rate = self.optimization.step(self.iteration)
         self._report(
             event="step",
             iteration=self.iteration,
@@ -114,62 +140,101 @@ class Trainer:
             loss_task=values[1],
             loss_ckd=values[2],
             lr=rate,
-            present=[sequence.value for sequence in sample.images],
-            seconds=time.perf_counter() - started,
-            seconds_data=loaded - started,
+            present=[sequence.value for sequence in parts[0].present],
+            seconds=waited + time.perf_counter() - started,
+            seconds_data=waited,
+            memory_mb=self._memory_mb(),
         )
+        return values[3] > 0
 
-    def _draw(self, rng: np.random.Generator) -> Sample:
-        case = self.cases[rng.integers(len(self.cases))]
-        present = draw_present(case.present, rng, np.random.default_rng([self.config.seed, self.iteration]))
-        sample = draw_patch(case, present, self.config.patch, self.config.tumor_share, rng)
-        images = {sequence: image.to(self.device) for sequence, image in sample.images.items()}
-        return Sample(images, sample.regions.to(self.device))
-
-    def _losses(self, sample: Sample, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Mean task loss over the decoded subsets, and distillation among what was encoded."""
-        encodings = self.network.encode(sample.images)
-        subsets: list[Subset] = [encodings.present]
-        while len(subsets) < self.config.subsets_per_step:
-            subsets.append(draw_present(encodings.present, rng))
-        losses = [task_loss(self.network.decode(encodings, subset), sample.regions) for subset in subsets]
-        teachers = teacher_set(self.teachers, self.config.several_teachers) if self.teachers else ()
-        return torch.stack(losses).mean(), distillation_loss(encodings, teachers, self.config.distance)
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.average, (1 + self.iteration) / (10 + self.iteration))
-        for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
+    def _add_gradients(self, parts: list[Sample]) -> list[float]:
+        """Add the gradient of Eq. 7 over the batch, and return loss, task loss and distillation loss."""
+        strengths, total = self.teaching(), torch.zeros(3, device=self.device)
+        for number, part in enumerate(parts):
+            share = len(part.cases) / self.config.batch
+            subsets = self.draw.subsets(part.present, self.iteration)
+            with self.group.adding(self.shared, number == len(parts) - 1):
+                with self.optimization.computing():
+                    loss, terms = self.shared(part.to(self.device), subsets, strengths)
+                self.optimization.backward(share * loss)
+            total += share * terms
+        return total.tolist()
 
     def _elect(self) -> None:
         """Each process polls its share of the election cases with the averaged weights."""
         own = self.election[self.group.rank :: self.group.size]
-        dice = mean_dice(self.group.sum(count_votes(self.average, own)))
-        self.teachers = elect(dice)
-        self._report(
-            event="election",
-            iteration=self.iteration,
-            dice={s.value: {r.value: value for r, value in by_region.items()} for s, by_region in dice.items()},
-            teachers={region.value: sequence.value for region, sequence in self.teachers.items()},
-        )
+        predictor = Predictor(self.optimization.average, self.device, half=self.optimization.dtype is not None)
+        election = count_up(self.group.sum(count_votes(predictor, own, self.config.election_dice == "soft")))
+        self.teachers = elect(election, self.teachers)
+        self._report(event="election", iteration=self.iteration, **_as_event(election, self.teachers))
+        if election.score > self.best:
+            self.best = election.score
+            if self.group.is_first:
+                state = {"average": self.optimization.average.state_dict(), "iteration": self.iteration}
+                self.folder.save_best(state)
+            self._report(event="checkpoint", iteration=self.iteration, best=True)
+
+    def _learn_weights(self) -> None:
+        """Each process draws its share of the held-out patches; all follow the mean gradient."""
+        draws = range(self.group.rank, self.config.weights_draws, self.group.size)
+        for number in draws:
+            sample = draw_held_out(self.election, self.config, self.iteration, number).to(self.device)
+            with self.optimization.computing():
+                self.weights.add_gradient(self.network, sample)
+        self.weights.update(self.config.weights_draws, self.group)
+        weights = {r.value: {s.value: w for s, w in row.items()} for r, row in self.weights.weights().items()}
+        self._report(event="weights", iteration=self.iteration, weights=weights)
 
     def _save(self) -> None:
-        if not self.group.is_first:
-            return
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "teachers": {region.value: sequence.value for region, sequence in self.teachers.items()},
-            "iteration": self.iteration,
+        if self.group.is_first:
+            state = {
+                "objective": self.objective.state_dict(),
+                "weights": self.weights.state(),
+                "teachers": {region.value: sequence.value for region, sequence in self.teachers.items()},
+                "best": self.best,
+                "iteration": self.iteration,
+            }
+            self.folder.save_checkpoint(state | self.optimization.state(), self.iteration, self.config.keep_checkpoints)
+        self._report(event="checkpoint", iteration=self.iteration, best=False)
+
+    def _wants_to_stop(self) -> bool:
+        return self.group.is_first and (self.should_stop() or self.folder.stop.exists())
+
+    def _memory_mb(self) -> float | None:
+        if self.device.type == "cuda":
+            return round(torch.cuda.max_memory_allocated(self.device) / 2**20, 1)
+        return resident_mb()
+
+    def _circumstances(self) -> dict[str, Any]:
+        return {
+            "iterations": self.config.iterations,
+            "batch": self.config.batch,
+            "device": str(self.device),
+            "processes": self.group.size,
+            "pid": os.getpid(),
+            "host": platform.node(),
         }
-        self.folder.save_checkpoint(state, self.iteration, self.config.keep_checkpoints)
 
     def _report(self, **event: Any) -> None:
         if self.group.is_first:
+            event["time"] = round(time.time(), 3)
             self.folder.append_event(event)
             self.announce(event)
+
+
+def _as_event(election: Election, teachers: dict[Region, Sequence]) -> dict[str, Any]:
+    return {
+        "dice": {s.value: {r.value: value for r, value in row.items()} for s, row in election.single.items()},
+        "full": {region.value: value for region, value in election.full.items()},
+        "score": election.score,
+        "teachers": {region.value: sequence.value for region, sequence in teachers.items()},
+    }
+
+
+def _not_finite(parts: list[Sample]) -> LckdError:
+    cases = ", ".join(dict.fromkeys(name for part in parts for name in part.cases))
+    message = f"The training loss is no longer a number, at a patch of {cases}; the last checkpoint is kept."
+    return LckdError("LOSS_NOT_FINITE", message, "Resume with a lower learning rate, and check that case.")
 
 
 def _first_network(config: TrainingConfig) -> LCKDNetwork:
@@ -186,43 +251,7 @@ def _first_network(config: TrainingConfig) -> LCKDNetwork:
     return model.network.train()
 
 
-def _optimizer(network: LCKDNetwork, config: TrainingConfig) -> torch.optim.Optimizer:
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            nesterov=True,
-            weight_decay=config.weight_decay,
-        )
-    return torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-
-
-def train(
-    data: Path, config: TrainingConfig, run: Path, resume: bool = False, announce: Announce = lambda _: None
-) -> None:
-    """Train on the labeled cases below `data`, into the run folder `run`.
-
-    Raises:
-        InputError: no usable cases, or the run folder has a run and `resume` is not asked for.
-    """
-    folder, group = RunFolder(run), Group()
-    if folder.load_checkpoint() is not None and not resume:
-        raise InputError("RUN_EXISTS", f"{run} already holds a run.", "Add --resume, or choose another folder.")
-    files = find_labeled(data)
-    split = Split.read(folder.split) if folder.split.exists() else Split.draw((file.name for file in files), config)
-    if group.is_first:
-        run.mkdir(parents=True, exist_ok=True)
-        folder.write_text(folder.config, config.to_yaml())
-        split.write(folder.split)
-        load_cases(files, run / "cache", lambda text: announce({"event": "stage", "message": text}))
-    group.barrier()
-    by_name = {case.name: case for case in load_cases(files, run / "cache")}
-    trainer = Trainer(
-        config, folder, [by_name[n] for n in split.train], [by_name[n] for n in split.election], group, announce
-    )
-    trainer.resume()
-    try:
-        trainer.run()
-    finally:
-        group.close()
+def _require_stride(config: TrainingConfig, network: LCKDNetwork) -> None:
+    if any(length % step for length, step in zip(config.patch, network.stride, strict=True)):
+        message = f"The size {config.size} takes patches of multiples of {network.stride} voxels, not {config.patch}."
+        raise UsageError("BAD_SETTING", message, "Correct the setting patch.")

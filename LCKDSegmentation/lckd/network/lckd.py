@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..sequences import SEQUENCES, Sequence, Subset, subset_of
 from .config import NetworkConfig
@@ -30,6 +32,8 @@ class LCKDNetwork(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.stride = stride
+        #: Whether training computes activations again instead of keeping them: less memory, a third more time.
+        self.recomputes = False
         self._zero: tuple[tuple[object, ...], Features] | None = None
 
     def encode(self, images: Mapping[Sequence, Tensor]) -> Encodings:
@@ -47,23 +51,28 @@ class LCKDNetwork(nn.Module):
         first = images[present[0]]
         if any(length % step for length, step in zip(first.shape[2:], self.stride, strict=True)):
             raise ValueError(f"size {tuple(first.shape[2:])} is not a multiple of {self.stride}")
-        features = {sequence: tuple(self.encoder(images[sequence])) for sequence in present}
+        features = {sequence: tuple(self._run(self.encoder, images[sequence])) for sequence in present}
         return Encodings(features, self._zero_features(first) if self.config.imputation == "zero" else None)
 
     def decode(self, encodings: Encodings, subset: Subset | None = None) -> Tensor:
         """Logits (B, 3, D, H, W) as if only the sequences of `subset` (default: all encoded) were there (Eq. 6)."""
-        return self.decoder(encodings, encodings.present if subset is None else subset_of(subset))
+        return self._run(self.decoder, encodings, encodings.present if subset is None else subset_of(subset))
 
     def forward(self, images: Tensor, subset: Subset = SEQUENCES) -> Tensor:
         """Logits (B, 3, D, H, W) of a stack (B, 4, D, H, W), of which only the channels of `subset` are looked at."""
         chosen = subset_of(subset)
         return self.decode(self.encode({sequence: images[:, sequence.index, None] for sequence in chosen}))
 
+    def _run(self, part: nn.Module, *inputs: object) -> Any:
+        if self.recomputes and torch.is_grad_enabled():
+            return checkpoint(part, *inputs, use_reentrant=False)
+        return part(*inputs)
+
     def _zero_features(self, like: Tensor) -> Features:
         """Response to an all-zero volume of that size: with gradient in training, else computed once and kept."""
         volume = torch.zeros_like(like[:1])
         if torch.is_grad_enabled():
-            return tuple(self.encoder(volume))
+            return tuple(self._run(self.encoder, volume))
         version = sum(parameter._version for parameter in self.encoder.parameters())
         autocast = torch.is_autocast_enabled(like.device.type)
         key = (tuple(volume.shape), volume.dtype, volume.device, autocast, version)

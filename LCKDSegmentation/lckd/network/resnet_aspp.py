@@ -6,7 +6,7 @@ Written from the facts in the paper and from the published tensor shapes; weight
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ..labels import REGIONS
 from ..sequences import Sequence, Subset
-from .blocks import NEGATIVE_SLOPE, InstanceNorm, WeightStandardisedConv, initialize
+from .blocks import NEGATIVE_SLOPE, InstanceNorm, WeightStandardisedConv, initialize, last
 from .config import NetworkConfig
 from .encodings import Encodings
 from .fusion import FusedConv
@@ -150,15 +150,23 @@ class Decoder(nn.Module):
         )
         self.head = nn.Conv3d(decoder_channels[0], len(REGIONS), 1, bias=False)
 
-    def forward(self, encodings: Encodings, subset: Subset) -> Tensor:
-        """Logits (B, 3, D, H, W)."""
+    def features(self, encodings: Encodings, subset: Subset) -> Iterator[Tensor]:
+        """What each level makes of a subset, the coarsest first; the finest is (B, C, D, H/2, W/2)."""
         bottom = len(self.levels)
         x = self.bottom(encodings.level(bottom, subset))
         for index in reversed(range(bottom)):
             x = self.levels[index](x, encodings.level(index, subset), encodings.zero_level(index))
+            yield x
             if index > 0:
                 x = self.upsample[index - 1](x)
-        return functional.interpolate(self.head(x), scale_factor=(1, 2, 2), mode="trilinear", align_corners=False)
+
+    def logits(self, finest: Tensor) -> Tensor:
+        """Logits (B, 3, D, H, W) of the finest level's features."""
+        return functional.interpolate(self.head(finest), scale_factor=(1, 2, 2), mode="trilinear", align_corners=False)
+
+    def forward(self, encodings: Encodings, subset: Subset) -> Tensor:
+        """Logits (B, 3, D, H, W)."""
+        return self.logits(last(self.features(encodings, subset)))
 
 
 def build_resnet_aspp(config: NetworkConfig) -> LCKDNetwork:

@@ -8,14 +8,14 @@ depth-to-space.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..labels import REGIONS
 from ..sequences import Sequence, Subset
-from .blocks import NEGATIVE_SLOPE, ConvNormAct, InstanceNorm, depth_to_space, initialize, space_to_depth
+from .blocks import NEGATIVE_SLOPE, ConvNormAct, InstanceNorm, depth_to_space, initialize, last, space_to_depth
 from .config import NetworkConfig
 from .encodings import Encodings
 from .fusion import FusedConv
@@ -78,14 +78,22 @@ class Decoder(nn.Module):
         )
         self.head = nn.Conv3d(decoder_channels[0], len(REGIONS) * STEM_FACTOR**3, 1)
 
-    def forward(self, encodings: Encodings, subset: Subset) -> Tensor:
-        """Logits (B, 3, D, H, W)."""
+    def features(self, encodings: Encodings, subset: Subset) -> Iterator[Tensor]:
+        """What each level makes of a subset, (B, C_l, D/2^(l+1), …), the coarsest first."""
         bottom = len(self.levels)
         x = self.bottom(encodings.level(bottom, subset))
         x = functional.leaky_relu(self.bottom_norm(x), NEGATIVE_SLOPE, inplace=True)
         for index in reversed(range(bottom)):
             x = self.levels[index](x, encodings.level(index, subset), encodings.zero_level(index))
-        return depth_to_space(self.head(x), STEM_FACTOR)
+            yield x
+
+    def logits(self, finest: Tensor) -> Tensor:
+        """Logits (B, 3, D, H, W) of the finest level's features."""
+        return depth_to_space(self.head(finest), STEM_FACTOR)
+
+    def forward(self, encodings: Encodings, subset: Subset) -> Tensor:
+        """Logits (B, 3, D, H, W)."""
+        return self.logits(last(self.features(encodings, subset)))
 
 
 def build_unet(config: NetworkConfig) -> LCKDNetwork:

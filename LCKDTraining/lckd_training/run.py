@@ -1,0 +1,149 @@
+"""A training run from a folder of cases to its last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lckd.device import choose_device, is_out_of_memory
+from lckd.errors import CancelledError, InputError, LckdError, OutOfMemoryError
+
+from .cache import prepare_cases
+from .config import TrainingConfig
+from .data import TrainingCase, find_labeled
+from .datasets import DatasetCase, find_dataset
+from .distributed import Group
+from .provenance import record_start
+from .run_folder import RunFolder
+from .split import CaseFacts, Split
+from .trainer import Announce, Trainer
+
+
+def train(
+    data: Path,
+    config: TrainingConfig,
+    run: Path,
+    resume: bool = False,
+    announce: Announce = lambda _: None,
+    *,
+    device: str = "auto",
+    split: Path | None = None,
+    cache: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train on the labeled cases below `data`, into the run folder `run`.
+
+    Args:
+        data: folder of cases, or a CSV file that lists them.
+        config: every setting.
+        run: folder for everything that is written.
+        resume: go on with the run in that folder.
+        announce: gets every event.
+        device: name of a device; of several GPUs each process that torchrun started takes its own.
+        split: file of another split than the one that the settings describe.
+        cache: folder for the prepared cases, which several runs may share; None: in the run folder.
+        should_stop: asked after each iteration.
+
+    Raises:
+        InputError: no usable cases, one has vanished or changed, or there is a run and `resume` is not asked for.
+        OutputError: the disk is full, or the folder cannot be written to; the last checkpoint is kept.
+        OutOfMemoryError: the settings need more memory than there is.
+        CancelledError: it was asked to stop; a checkpoint was written.
+    """
+    folder, group = RunFolder(run), Group(Group.own_device(choose_device(device)))
+    try:
+        trainer = _begin(data, config, folder, resume, announce, group, split, cache or run / "cache", should_stop)
+        finished = _run(trainer)
+    finally:
+        group.close()
+    if not finished:
+        raise CancelledError
+
+
+def _begin(
+    data: Path,
+    config: TrainingConfig,
+    folder: RunFolder,
+    resume: bool,
+    announce: Announce,
+    group: Group,
+    split_file: Path | None,
+    cache: Path,
+    should_stop: Callable[[], bool],
+) -> Trainer:
+    """Prepare the cases, record what the run is made of, and take up its last checkpoint."""
+    if folder.load_checkpoint() is not None and not resume:
+        raise InputError("RUN_EXISTS", f"{folder.path} already holds a run.", "Add --resume, or choose another folder.")
+    labeled = find_labeled(data)
+
+    def tell(fraction: float, name: str) -> None:
+        announce({"event": "stage", "stage": "prepare", "fraction": fraction, "message": f"preparing {name}"})
+
+    # The first process prepares; the others map what it has made.
+    if group.is_first:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.stop.unlink(missing_ok=True)
+        prepare_cases(labeled, cache, max(1, config.workers), tell)
+    group.barrier()
+    cases = {case.name: case for case in prepare_cases(labeled, cache)}
+    split = _split(find_dataset(data), cases, config, folder, split_file)
+    chosen = [cases[name] for name in (*split.train, *split.election)]
+    if group.is_first:
+        record_start(folder, config, chosen, group)
+        folder.write_text(folder.config, config.to_yaml())
+        split.write(folder.split)
+    group.barrier()
+    training = [cases[name] for name in split.train]
+    election = [cases[name] for name in split.election]
+    trainer = Trainer(config, folder, training, election, group, announce, should_stop)
+    trainer.resume()
+    return trainer
+
+
+def _run(trainer: Trainer) -> bool:
+    """Train, and leave word of a failure in the events."""
+    try:
+        return trainer.run()
+    except LckdError as error:
+        trainer.report_failure(error)
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        refusal = _out_of_memory(trainer.device)
+        trainer.report_failure(refusal)
+        raise refusal from error
+
+
+def _split(
+    found: list[DatasetCase],
+    cases: dict[str, TrainingCase],
+    config: TrainingConfig,
+    folder: RunFolder,
+    file: Path | None,
+) -> Split:
+    """The split of the run, of a file, or drawn by the settings."""
+    source = folder.split if folder.split.exists() else file
+    if source is None:
+        return Split.draw([_facts(case, cases.get(case.name)) for case in found], config)
+    split = Split.read(source)
+    absent = sorted({*split.train, *split.election} - set(cases))
+    if absent:
+        message = f"The case {absent[0]} of this run is no longer among the labeled cases."
+        raise InputError("CASE_VANISHED", message, "Put it back, or begin a new run without it.")
+    return split
+
+
+def _facts(found: DatasetCase, case: TrainingCase | None) -> CaseFacts:
+    enhances = None if case is None else bool(case.regions[0].any())
+    return CaseFacts(found.name, found.patient, found.site, found.grade, enhances, labeled=case is not None)
+
+
+def _out_of_memory(device: torch.device) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        "OUT_OF_MEMORY",
+        f"The training does not fit into the memory of {device}; the last checkpoint is kept.",
+        "Set accumulate to the batch, checkpoint_activations to true, or a smaller patch, and resume.",
+    )

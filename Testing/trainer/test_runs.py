@@ -1,0 +1,247 @@
+"""What may happen to a run: stopped, killed, several processes, learned teachers, a full disk, other data."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from phantoms import make_case, write_case
+
+from lckd.errors import CancelledError, InputError, LckdError, OutputError
+from lckd.sequences import SEQUENCES, parse_subset
+from lckd_training import run_folder
+from lckd_training.config import TrainingConfig
+from lckd_training.run import train
+from lckd_training.run_folder import RunFolder
+
+SMOKE = TrainingConfig.preset("smoke").overridden(
+    ["iterations=6", "election_interval=2", "checkpoint_interval=2", "election=[b]", "patch=16", "subsets_per_step=1"]
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three labeled cases, one of them with two sequences only."""
+    root = tmp_path_factory.mktemp("data")
+    for seed, name in enumerate("abc"):
+        write_case(root / name, make_case(seed), SEQUENCES if name != "c" else parse_subset("flair,t1c"))
+    return root
+
+
+def events(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in RunFolder(run).events.read_text().splitlines()]
+    return [event for event in lines if event["event"] == kind]
+
+
+def losses(run: Path) -> dict[int, tuple[float, ...]]:
+    """By iteration; what was done again after a resumption counts."""
+    return {e["iteration"]: (e["loss"], e["loss_task"], e["loss_ckd"], e["lr"]) for e in events(run, "step")}
+
+
+def weights(run: Path) -> torch.Tensor:
+    state = RunFolder(run).load_checkpoint()
+    assert state is not None
+    return torch.cat([value.flatten() for value in state["objective"].values()])
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train(data, SMOKE, run)
+    return run
+
+
+def command(data: Path, run: Path, config: TrainingConfig) -> list[str]:
+    run.mkdir(exist_ok=True)
+    preset = run.with_suffix(".yaml")
+    preset.write_text(config.to_yaml())
+    return ["lckd", "train", "--data", str(data), "--preset", str(preset), "-o", str(run)]
+
+
+def test_a_killed_run_goes_on_exactly(
+    data: Path, whole: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", *command(data, run, SMOKE)]
+    process = subprocess.Popen(words, env=subprocess_environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (RunFolder(run).events.exists() and events_so_far(run) >= 3):
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not events(run, "end")
+    train(data, SMOKE, run, resume=True)
+    assert losses(run) == losses(whole)
+    assert torch.equal(weights(run), weights(whole))
+    assert events(run, "end")[-1]["reason"] == "finished"
+
+
+def events_so_far(run: Path) -> int:
+    return sum('"step"' in line for line in RunFolder(run).events.read_text().splitlines() if line.endswith("}"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="torchrun on Windows lacks gloo's libuv in some builds")
+def test_two_processes_train_as_one_with_the_doubled_batch(
+    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    settings = ["missing_per=sample", "iterations=3", "optimizer=sgd", "momentum=0.5", "deep_supervision=0.5"]
+    config = SMOKE.overridden([*settings, "subsets_per_step=2", "accumulate=1"])
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    words = [*torchrun, *command(data, tmp_path / "two", config)]
+    subprocess.run(words, check=True, env=subprocess_environment, timeout=200, stdout=subprocess.DEVNULL)
+    train(data, config.overridden(["batch=2", "accumulate=2"]), tmp_path / "one")
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert {k: pytest.approx(v, rel=1e-4) for k, v in one.items()} == two
+    assert torch.allclose(weights(tmp_path / "one"), weights(tmp_path / "two"), atol=1e-5)
+    assert len(events(tmp_path / "two", "step")) == 3, "one process writes"
+
+
+def test_a_run_stops_after_its_iteration_when_asked(data: Path, whole: Path, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+
+    def ask(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["iteration"] == 2:
+            folder.stop.touch()
+
+    with pytest.raises(CancelledError):
+        train(data, SMOKE, folder.path, announce=ask)
+    assert events(folder.path, "end")[-1]["reason"] == "interrupted"
+    steps = len(losses(folder.path))
+    assert steps < SMOKE.iterations
+    train(data, SMOKE, folder.path, resume=True)
+    assert len(events(folder.path, "step")) == SMOKE.iterations, "nothing was lost or done twice"
+    assert losses(folder.path) == losses(whole)
+
+
+def test_drawing_ahead_changes_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
+    train(data, SMOKE.overridden(["workers=1"]), tmp_path / "run")
+    assert losses(tmp_path / "run") == losses(whole)
+
+
+def test_learned_teachers_teach_from_the_start_and_resume_exactly(data: Path, tmp_path: Path) -> None:
+    settings = ["teachers=learned", "weights_interval=1", "weights_draws=2", "weights_rate=0.1"]
+    # Of a constant rate, so that a shorter run is the beginning of a longer one.
+    learned = SMOKE.overridden([*settings, "schedule=trapezoid", "decay_iterations=1", "full_iterations=2", "patch=32"])
+    train(data, learned, tmp_path / "whole")
+    train(data, learned.overridden(["iterations=4"]), tmp_path / "parts")
+    train(data, learned, tmp_path / "parts", resume=True)
+    every = events(tmp_path / "whole", "weights")
+    assert len(every) == 6
+    assert all(sum(row.values()) == pytest.approx(1) for row in every[-1]["weights"].values())
+    assert every[-1]["weights"] != every[0]["weights"]
+    assert [e["weights"] for e in events(tmp_path / "parts", "weights")[-2:]] == [e["weights"] for e in every[-2:]]
+    assert all(event["loss_ckd"] > 0 for event in events(tmp_path / "whole", "step")[:2])
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_score(whole: Path) -> None:
+    scores = {event["iteration"]: event["score"] for event in events(whole, "election")}
+    best = RunFolder(whole).load_best()
+    announced = [event["iteration"] for event in events(whole, "checkpoint") if event["best"]]
+    if max(scores.values()) == 0:
+        assert best is None
+        assert not announced
+    else:
+        assert best is not None
+        assert scores[best["iteration"]] == max(scores.values())
+        assert announced[-1] == best["iteration"]
+
+
+def test_a_loss_that_is_no_number_names_the_case(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(LckdError, match=r"at a patch of [ac]") as caught:
+        train(data, SMOKE.overridden(["learning_rate=1.0e+30", "iterations=20", "gradient_norm=0"]), tmp_path / "run")
+    assert caught.value.code == "LOSS_NOT_FINITE"
+    end = events(tmp_path / "run", "end")[-1]
+    assert (end["reason"], end["code"]) == ("failed", "LOSS_NOT_FINITE")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save: Callable[..., None] = torch.save
+
+    def fill(state: dict[str, Any], path: Path) -> None:
+        if state.get("iteration") == 4 and "objective" in state:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, path)
+
+    monkeypatch.setattr(run_folder.torch, "save", fill)
+    with pytest.raises(OutputError, match="disk is not full"):
+        train(data, SMOKE, tmp_path / "run")
+    monkeypatch.undo()
+    assert events(tmp_path / "run", "end")[-1]["code"] == "NOT_WRITABLE"
+    assert [path.name for path in RunFolder(tmp_path / "run").checkpoints.glob("*[0-9].pt")] == ["0000002.pt"]
+    train(data, SMOKE, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(whole)
+
+
+def test_a_resumed_run_has_the_data_that_it_began_with(data: Path, whole: Path, tmp_path: Path) -> None:
+    cases, run = tmp_path / "cases", tmp_path / "run"
+    shutil.copytree(data, cases)
+    shutil.copytree(whole, run)
+    (flair,) = (cases / "c").glob("*flair*")
+    shutil.copy(next((cases / "a").glob("*flair*")), flair)
+    with pytest.raises(InputError, match="files of c are not those") as caught:
+        train(cases, SMOKE.overridden(["iterations=8"]), run, resume=True)
+    assert caught.value.code == "DATA_CHANGED"
+    shutil.rmtree(cases / "c")
+    with pytest.raises(InputError, match="case c of this run is no longer") as caught:
+        train(cases, SMOKE.overridden(["iterations=8"]), run, resume=True)
+    assert caught.value.code == "CASE_VANISHED"
+
+
+def test_a_run_says_what_it_is_made_of(whole: Path) -> None:
+    record = json.loads(RunFolder(whole).provenance.read_text())
+    assert set(record["cases"]) == {"a", "b", "c"}
+    assert all(len(value) == 64 for value in record["cases"].values())
+    (start,) = record["starts"]
+    assert start["packages"]["torch"] == torch.__version__
+    assert start["seed"] == SMOKE.seed
+    assert start["revision"] is None or len(start["revision"].rstrip("+")) == 40
+
+
+def test_a_split_file_is_followed(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "split.json").write_text('{"train": ["c"], "election": ["a"], "test": ["b"]}')
+    config = SMOKE.overridden(["iterations=2", "election=[]"])
+    train(data, config, tmp_path / "run", split=tmp_path / "split.json", cache=tmp_path / "cache")
+    steps = events(tmp_path / "run", "step")
+    assert all(set(step["present"]) <= {"flair", "t1c"} for step in steps)
+    assert len(list((tmp_path / "cache").glob("a-*"))) == 1
+    assert not (tmp_path / "run" / "cache").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT for another process")
+def test_ctrl_c_ends_a_run_after_its_iteration(
+    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", *command(data, run, SMOKE.overridden(["iterations=5000"]))]
+    process = subprocess.Popen(
+        words, env=subprocess_environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (RunFolder(run).events.exists() and events_so_far(run) >= 2):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, words_of_error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in words_of_error
+    assert "--resume" in words_of_error
+    assert events(run, "end")[-1]["reason"] == "interrupted"
+    state = RunFolder(run).load_checkpoint()
+    assert state is not None
+    assert state["iteration"] == len(losses(run))

@@ -1,0 +1,116 @@
+"""Learned teacher weights against greedy election, and what their gradient follows."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lckd.labels import REGIONS, Region
+from lckd.network import Encodings, NetworkConfig, build_network
+from lckd.sequences import SEQUENCES, Sequence
+from lckd_training.distributed import Group
+from lckd_training.election import teaching
+from lckd_training.losses import distillation_loss, task_loss
+from lckd_training.sampling import Sample, draw_present
+from lckd_training.teacher_weights import TeacherWeights, mixed
+
+FLAIR, T1, T1C, T2 = SEQUENCES
+CPU = torch.device("cpu")
+TINY = NetworkConfig(channels=(4, 8), decoder_channels=(4,), decoder_convs=(1,))
+
+
+@pytest.fixture
+def encodings() -> Encodings:
+    generator = torch.Generator().manual_seed(0)
+    return Encodings({s: (torch.randn(1, 3, 2, 2, 2, generator=generator),) for s in (FLAIR, T1C, T2)})
+
+
+@pytest.mark.parametrize(
+    "teachers",
+    [
+        {Region.ET: T1C, Region.TC: T1C, Region.WT: FLAIR},
+        {Region.ET: T2, Region.TC: T2, Region.WT: T2},
+        {Region.ET: T1, Region.TC: T1C, Region.WT: T2},
+    ],
+)
+def test_greedy_election_is_the_one_hot_limit(encodings: Encodings, teachers: dict[Region, Sequence]) -> None:
+    learned = TeacherWeights(0.01, 0.0, CPU)
+    with torch.no_grad():
+        for k, region in enumerate(REGIONS):
+            learned.phi[k, teachers[region].index] = 1e3
+    greedy = distillation_loss(encodings, teaching(teachers))
+    assert torch.equal(distillation_loss(encodings, learned.teaching()), greedy)
+    assert all(learned.weights()[region][teachers[region]] == 1 for region in REGIONS)
+
+
+def test_weights_begin_equal_and_teaching_is_the_probability_of_an_election() -> None:
+    learned = TeacherWeights(0.01, 0.0, CPU)
+    assert learned.weights() == {region: dict.fromkeys(SEQUENCES, 0.25) for region in REGIONS}
+    assert learned.teaching() == pytest.approx(dict.fromkeys(SEQUENCES, 1 - 0.75**3))
+
+
+def made_sample(seed: int = 0) -> Sample:
+    """Enhancing tumor is bright in T1c alone, whole tumor in FLAIR alone; the rest is noise."""
+    generator = torch.Generator().manual_seed(seed)
+    images = {s: torch.randn(1, 1, 16, 16, 16, generator=generator) for s in SEQUENCES}
+    regions = torch.zeros(1, 3, 16, 16, 16)
+    regions[0, :2, 6:10, 6:10, 6:10] = 1
+    regions[0, 2, 3:13, 3:13, 3:13] = 1
+    images[T1C] = images[T1C] + 6 * regions[:, :1]
+    images[FLAIR] = images[FLAIR] + 6 * regions[:, 2:]
+    return Sample(images, regions)
+
+
+def test_weights_follow_what_shows_the_region_and_the_network_stays() -> None:
+    torch.manual_seed(0)
+    network = build_network(TINY)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for seed in range(150):
+        optimizer.zero_grad()
+        sample = made_sample(seed)
+        present = draw_present(SEQUENCES, np.random.default_rng(seed))
+        task_loss(network.decode(network.encode(sample.images), present), sample.regions).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    learned, group = TeacherWeights(0.05, 0.0, CPU), Group(CPU)
+    for seed in range(1000, 1040):
+        learned.add_gradient(network, made_sample(seed))
+        learned.update(1, group)
+    weights = learned.weights()
+    assert max(weights[Region.ET], key=lambda s: weights[Region.ET][s]) is T1C
+    assert max(weights[Region.WT], key=lambda s: weights[Region.WT][s]) is FLAIR
+    assert all(torch.equal(now, then) for now, then in zip(network.parameters(), before, strict=True))
+    assert all(p.grad is None and p.requires_grad for p in network.parameters())
+
+
+@pytest.mark.parametrize("imputation", ["mean", "zero"])
+def test_a_mixture_of_one_sequence_is_decoded_as_that_sequence_alone(imputation: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(dataclasses.replace(TINY, imputation=imputation)).eval()
+    images = {s: torch.randn(1, 1, 16, 16, 16) for s in (FLAIR, T1C, T2)}
+    with torch.no_grad():
+        encodings = network.encode(images)
+        for alone in images:
+            weights = {s: torch.tensor(float(s is alone)) for s in images}
+            logits = network.decode(mixed(encodings, weights))
+            assert torch.allclose(logits, network.decode(encodings, (alone,)), atol=1e-4)
+
+
+def test_weights_are_taken_up_again_exactly(tmp_path: Path) -> None:
+    network, sample, group = build_network(TINY), made_sample(), Group(CPU)
+    whole, first, second = (TeacherWeights(0.05, 1e-3, CPU) for _ in range(3))
+
+    def learn(weights: TeacherWeights, steps: int) -> None:
+        for _ in range(steps):
+            weights.add_gradient(network, sample)
+            weights.update(1, group)
+
+    learn(whole, 4)
+    learn(first, 2)
+    torch.save(first.state(), tmp_path / "state.pt")
+    second.load(torch.load(tmp_path / "state.pt", weights_only=True))
+    learn(second, 2)
+    assert torch.equal(second.phi, whole.phi)
