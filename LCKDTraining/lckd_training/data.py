@@ -1,32 +1,29 @@
-"""Training cases: found, prepared exactly as for inference, and kept memory-mapped on disk."""
+"""Training cases: which there are, what is known of them, and what they hold."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lckd import geometry, labels
-from lckd import prepare as preparation
-from lckd.case import Case
 from lckd.discovery import CaseFiles
 from lckd.errors import InputError
 from lckd.geometry import Grid, resample
-from lckd.labels import convention_of, regions_from_labels
+from lckd.labels import Tissue, convention_of, regions_from_labels
 from lckd.reference import read_labels
 from lckd.sequences import Sequence, Subset, subset_of
 
-from .datasets import find_dataset
+from .datasets import DatasetCase, find_dataset
+from .split import CaseFacts
 
-_PREPARING = (preparation, geometry, labels)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingCase:
     """A labeled case on the canonical grid.
 
@@ -35,12 +32,14 @@ class TrainingCase:
         images: float16 (D, H, W) for each present sequence, z-scored in the brain, 0 outside.
         regions: bool (3, D, H, W) in the order ET, TC, WT.
         tumor: indices (n, 3) of tumor voxels from which patch centers are drawn, ET and core as likely as edema.
+        fingerprint: SHA-256 of the content of its files; empty if it does not come from files.
     """
 
     name: str
     images: Mapping[Sequence, NDArray[np.float16]]
     regions: NDArray[np.bool_]
     tumor: NDArray[np.int32]
+    fingerprint: str = ""
 
     @property
     def present(self) -> Subset:
@@ -64,38 +63,48 @@ def find_labeled(root: Path) -> list[CaseFiles]:
     return cases
 
 
-def load_cases(
-    files: Iterable[CaseFiles], cache: Path, announce: Callable[[str], None] = lambda _: None
-) -> list[TrainingCase]:
-    """Prepare the cases, or map them from the cache, where each is built once and kept by content and settings."""
-    loaded = []
-    for case in files:
-        folder = cache / f"{case.name}-{_fingerprint(case)}"
-        if not (folder / "complete").exists():
-            announce(f"preparing {case.name}")
-            _build(case, folder)
-        loaded.append(_map(case.name, folder))
-    return loaded
+def read_facts(
+    cases: Iterable[DatasetCase], progress: Callable[[float, str], None] = lambda fraction, name: None
+) -> list[CaseFacts]:
+    """What a split goes by, of every case; segmentations are read to see whether they show enhancing tumor.
+
+    Args:
+        cases: from `datasets.find_dataset`.
+        progress: told the fraction done and the case that was read.
+
+    Raises:
+        InputError: the files of a case cannot be told, or its segmentation is refused.
+    """
+    every, facts = list(cases), []
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for case, enhances in zip(every, pool.map(_enhances, every), strict=True):
+            labeled = case.known_files().labels is not None
+            facts.append(CaseFacts(case.name, case.patient, case.site, case.grade, enhances, labeled))
+            progress(len(facts) / len(every), case.name)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return facts
 
 
-def _fingerprint(case: CaseFiles) -> str:
-    """Changes when a file or the program that prepares it changes."""
-    program = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in _PREPARING]
-    files = [file.path for file in case.images.values()] + ([case.labels] if case.labels else [])
-    stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(json.dumps([program, stamps, sorted(case.images)]).encode()).hexdigest()[:16]
+def _enhances(case: DatasetCase) -> bool | None:
+    """Whether the segmentation shows enhancing tumor; None without one."""
+    files = case.known_files()
+    if files.labels is None:
+        return None
+    with naming(case.name):
+        labels, _ = read_labels(files.labels)
+        values = convention_of(labels, files.convention).values
+    return any(bool((labels == value).any()) for value, tissue in values.items() if tissue is Tissue.ET)
 
 
-def _build(files: CaseFiles, folder: Path) -> None:
-    case = Case.from_found(files)
-    prepared = preparation.prepare(case)
-    regions = read_regions(files, prepared.grid)
-    folder.mkdir(parents=True, exist_ok=True)
-    for sequence, array in prepared.arrays.items():
-        np.save(folder / f"{sequence.value}.npy", array.astype(np.float16))
-    np.save(folder / "regions.npy", regions)
-    np.save(folder / "tumor.npy", _tumor_voxels(regions))
-    (folder / "complete").touch()
+@contextlib.contextmanager
+def naming(case: str) -> Iterator[None]:
+    """Refusals say of which of many cases they speak."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.code, f"{case}: {error.message}", error.action) from error
 
 
 def read_regions(files: CaseFiles, grid: Grid) -> NDArray[np.bool_]:
@@ -111,20 +120,10 @@ def read_regions(files: CaseFiles, grid: Grid) -> NDArray[np.bool_]:
     return regions_from_labels(moved, convention_of(labels, files.convention))
 
 
-def _tumor_voxels(regions: NDArray[np.bool_], count: int = 3000) -> NDArray[np.int32]:
-    """Up to `count` voxels of each region, drawn evenly; the smaller regions thereby count more."""
-    rng = np.random.default_rng(0)
-    chosen = []
-    for region in regions:
-        flat = np.flatnonzero(region)
-        if flat.size:
-            chosen.append(rng.choice(flat, size=count, replace=flat.size < count))
-    flat = np.concatenate(chosen) if chosen else np.array([], dtype=int)
-    return np.stack(np.unravel_index(flat, regions.shape[1:]), axis=1).astype(np.int32)
+def load_cases(
+    files: Iterable[CaseFiles], cache: Path, announce: Callable[[str], None] = lambda _: None
+) -> list[TrainingCase]:
+    """`cache.prepare_cases` in this process."""
+    from .cache import prepare_cases
 
-
-def _map(name: str, folder: Path) -> TrainingCase:
-    paths = {sequence: folder / f"{sequence.value}.npy" for sequence in Sequence}
-    images = {sequence: np.load(path, mmap_mode="r") for sequence, path in paths.items() if path.exists()}
-    regions = np.load(folder / "regions.npy", mmap_mode="r")
-    return TrainingCase(name, images, regions, np.load(folder / "tumor.npy"))
+    return prepare_cases(files, cache, 1, lambda _, name: announce(f"preparing {name}"))
