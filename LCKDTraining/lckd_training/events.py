@@ -108,6 +108,12 @@ _KINDS: dict[str, type[Event]] = {
     "checkpoint": Checkpoint,
     "end": End,
 }
+#: Facts that each kind knows, and those that it needs.
+_KNOWN = {kind: [one.name for one in dataclasses.fields(kind)] for kind in _KINDS.values()}
+_NEEDED = {
+    kind: [one.name for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING]
+    for kind in _KINDS.values()
+}
 
 
 def parse_event(facts: Any) -> Event | None:
@@ -115,9 +121,9 @@ def parse_event(facts: Any) -> Event | None:
     kind = _KINDS.get(str(facts.get("event"))) if isinstance(facts, dict) else None
     if kind is None:
         return None
-    known = {one.name: facts[one.name] for one in dataclasses.fields(kind) if one.name in facts}
-    needed = {one.name for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING}
-    return kind(**known) if needed <= set(known) else None
+    if any(name not in facts for name in _NEEDED[kind]):
+        return None
+    return kind(**{name: facts[name] for name in _KNOWN[kind] if name in facts})
 
 
 class EventReader:
