@@ -74,7 +74,7 @@ class TrainingConfig:
     full_iterations: int = _setting(0, "first iterations in which no sequence is dropped", least=0)
     missing: str = _setting(
         "number",
-        "law of the dropped sequences: number (how many, uniformly, then which: the paper), subset (each subset equally "
+        "law of the dropped sequences: number (how many, uniformly, then which: the paper), subset (each subset alike "
         "likely), some (as number, but at least one is dropped: the authors' code)",
         ("number", "subset", "some"),
     )

@@ -79,12 +79,12 @@ def count_up(votes: Votes) -> Election:
 def elect(election: Election, before: Mapping[Region, Sequence] | None = None) -> dict[Region, Sequence]:
     """Eq. 1: for each region the sequence with the highest Dice.
 
-    A tie leaves the teacher of before, or goes to the first in the sequences' order. A region that no case had keeps
-    its teacher, or has none.
+    A tie leaves the teacher of before, or goes to the first in the sequences' order. A region that no case had, or that
+    no sequence finds yet, keeps its teacher, or has none.
     """
     teachers = dict(before or {})
     for region in REGIONS:
-        dice = {s: row[region] for s, row in election.single.items() if region in row}
+        dice = {s: row[region] for s, row in election.single.items() if row.get(region, 0.0) > 0}
         best = [sequence for sequence, value in dice.items() if value == max(dice.values())]
         if best and teachers.get(region) not in best:
             teachers[region] = best[0]

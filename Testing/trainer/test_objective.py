@@ -102,6 +102,10 @@ def test_a_tie_or_a_region_that_nobody_has_leaves_the_teacher_of_before() -> Non
     before = {Region.ET: T1C, Region.TC: T2}
     assert elect(Election(dice, {}), before) == {Region.ET: T1C, Region.TC: T2, Region.WT: FLAIR}
     assert Region.ET not in elect(Election(dice, {}))
+    for row in dice.values():
+        row[Region.ET] = 0.0
+    assert elect(Election(dice, {}), before)[Region.ET] is T1C, "nothing was found, so that nobody is better"
+    assert Region.ET not in elect(Election(dice, {}))
     dice[T1][Region.TC] = 0.3
     assert elect(Election(dice, {}), before)[Region.TC] is T1
 
