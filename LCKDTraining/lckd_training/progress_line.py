@@ -104,7 +104,7 @@ def _words_of(event: Event) -> str:
     if isinstance(event, Election):
         teachers = ", ".join(f"{region} {title_of(name)}" for region, name in event.teachers.items())
         score = f", score {event.score:.3f}" if event.score is not None else ""
-        return f"iteration {event.iteration:,}: teachers {teachers}{score}"
+        return f"iteration {event.iteration:,}: {f'teachers {teachers}' if teachers else 'no teacher yet'}{score}"
     if isinstance(event, Checkpoint) and not on_terminal():
         return f"iteration {event.iteration:,}: checkpoint" + (", the best so far" if event.best else "")
     if isinstance(event, End) and event.reason == "interrupted":

@@ -210,14 +210,16 @@ def test_where_nobody_looks_on_there_is_a_line_every_ten_seconds(capsys: pytest.
     for event in [start(), *map(step, range(30)), election(30)]:
         line(event)
     line({"event": "checkpoint", "iteration": 30, "best": True})
+    line(election(31, teachers={}, score=None))
     line.close()
     shown = capsys.readouterr().err.splitlines()
     assert shown[0] == "starting on cpu, iteration 0"
-    assert 3 <= len(shown) - 3 <= 6, shown
+    assert 3 <= len(shown) - 4 <= 6, shown
     assert "\r" not in "".join(shown)
-    assert shown[-2:] == [
+    assert shown[-3:] == [
         "iteration 30: teachers ET T1c, TC T1c, WT T2, score 0.400",
         "iteration 30: checkpoint, the best so far",
+        "iteration 31: no teacher yet",
     ]
     assert any(text.startswith("iteration ") and "of 100, loss" in text and "2 patches/s" in text for text in shown)
 
