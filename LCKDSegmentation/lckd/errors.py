@@ -68,8 +68,8 @@ class CancelledError(LckdError):
 
     exit_status = 130
 
-    def __init__(self) -> None:
-        super().__init__("CANCELLED", "The run was interrupted before it was finished.", "Start it again to redo it.")
+    def __init__(self, action: str = "Start it again to redo it.") -> None:
+        super().__init__("CANCELLED", "The run was interrupted before it was finished.", action)
 
 
 def not_enough_memory() -> OutOfMemoryError:

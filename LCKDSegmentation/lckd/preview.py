@@ -66,10 +66,10 @@ def draw_preview(result: Result) -> Image.Image:
     """Draw the preview: text, planes (rows) of the present sequences (columns), legend."""
     segmentation = result.segmentation
     shown = {sequence: result.case.images[sequence] for sequence in subset_of(segmentation.subset)}
-    planes = [_cropped(plane) for plane in planes_through(shown, segmentation.regions, segmentation.grid)]
+    planes = [cropped(plane) for plane in planes_through(shown, segmentation.regions, segmentation.grid)]
     panels = _panels(planes)
     width = max(MIN_WIDTH, 2 * MARGIN + len(shown) * (PANEL + GAP) - GAP)
-    header, footer = (_text_block(lines, width) for lines in (header_lines(result), footer_lines()))
+    header, footer = (text_block(lines, width) for lines in (header_lines(result), footer_lines()))
     heights = [row[0].height for row in panels]
     height = header.height + sum(heights) + len(heights) * GAP + footer.height
     picture = Image.new("RGB", (width, height), BACKGROUND)
@@ -81,7 +81,7 @@ def draw_preview(result: Result) -> Image.Image:
             picture.paste(panel, (left + column * (PANEL + GAP) + (PANEL - panel.width) // 2, top))
         top += row_height + GAP
     picture.paste(footer, (0, top))
-    _draw_legend(picture)
+    draw_legend(picture)
     return picture
 
 
@@ -137,11 +137,11 @@ def _panels(planes: List[Plane]) -> list[list[Image.Image]]:
     """The planes of each sequence as pictures of one scale in pixels per mm; a row is a plane."""
     extents = [plane.pixel_mm[k] * plane.regions.shape[1 + k] for plane in planes for k in (0, 1)]
     scale = PANEL / max(extents)
-    windows = {sequence: _window([plane.images[sequence] for plane in planes]) for sequence in planes[0].images}
-    return [[_panel(plane, sequence, windows[sequence], scale) for sequence in plane.images] for plane in planes]
+    windows = {sequence: gray_window([plane.images[sequence] for plane in planes]) for sequence in planes[0].images}
+    return [[draw_plane(plane, sequence, windows[sequence], scale) for sequence in plane.images] for plane in planes]
 
 
-def _panel(plane: Plane, sequence: Sequence, window: tuple[float, float], scale: float) -> Image.Image:
+def draw_plane(plane: Plane, sequence: Sequence, window: tuple[float, float], scale: float) -> Image.Image:
     """One plane of one sequence with overlay, name and letters."""
     rows, columns = plane.regions.shape[1:]
     size = max(1, round(columns * plane.pixel_mm[1] * scale)), max(1, round(rows * plane.pixel_mm[0] * scale))
@@ -165,7 +165,7 @@ def _write_letters(panel: Image.Image, letters: tuple[str, str, str, str]) -> No
         draw.text((x, y), letter, FAINT, font, anchor=anchor, stroke_width=1, stroke_fill=BACKGROUND)
 
 
-def _window(images: List[NDArray[np.float32]]) -> tuple[float, float]:
+def gray_window(images: List[NDArray[np.float32]]) -> tuple[float, float]:
     """Lowest and highest intensity shown."""
     values = np.concatenate([image.ravel() for image in images])
     foreground = values[values != values[0]]
@@ -175,7 +175,7 @@ def _window(images: List[NDArray[np.float32]]) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def _cropped(plane: Plane) -> Plane:
+def cropped(plane: Plane) -> Plane:
     """The plane without the empty frame around the head, with room for the letters."""
     content: NDArray[np.bool_] = np.any(plane.regions, axis=0)
     for image in plane.images.values():
@@ -190,7 +190,7 @@ def _cropped(plane: Plane) -> Plane:
     return Plane(plane.view, images, plane.regions[:, rows, columns], plane.pixel_mm)
 
 
-def _text_block(lines: List[Line], width: int) -> Image.Image:
+def text_block(lines: List[Line], width: int) -> Image.Image:
     """Lines of text below each other, wrapped to the width of the picture."""
     wrapped = [Line(part, line.size, line.color) for line in lines for part in _wrapped(line, width - 2 * MARGIN)]
     block = Image.new("RGB", (width, sum(_line_height(line) for line in wrapped) + 2 * GAP), BACKGROUND)
@@ -213,7 +213,7 @@ def _wrapped(line: Line, width: int) -> list[str]:
     return parts
 
 
-def _draw_legend(picture: Image.Image) -> None:
+def draw_legend(picture: Image.Image) -> None:
     draw, font = ImageDraw.Draw(picture), _font(14)
     x, y = float(MARGIN), picture.height - GAP - sum(_line_height(line) for line in footer_lines())
     for tissue, title in TISSUE_TITLES.items():

@@ -19,14 +19,14 @@ from .run_folder import RunFolder
 from .split import Split
 
 
-def load_averaged(run: Path) -> tuple[LCKDNetwork, TrainingConfig, int]:
-    """The averaged network of a run's last checkpoint, its settings, and the number of iterations done.
+def load_averaged(run: Path, best: bool = False) -> tuple[LCKDNetwork, TrainingConfig, int]:
+    """The averaged network of a run's last or best checkpoint, its settings, and the number of iterations done.
 
     Raises:
         InputError: the folder holds no checkpoint.
     """
     folder = RunFolder(run)
-    state = folder.load_checkpoint()
+    state = folder.load_best() if best else folder.load_checkpoint()
     if state is None:
         raise InputError("NO_CHECKPOINT", f"{run} holds no checkpoint.", "Choose the folder of a training run.")
     config = TrainingConfig.preset(str(folder.config))
@@ -36,7 +36,12 @@ def load_averaged(run: Path) -> tuple[LCKDNetwork, TrainingConfig, int]:
 
 
 def export(
-    run: Path, model: Path, card: dict[str, Any], evaluation: Path | None = None, overwrite: bool = False
+    run: Path,
+    model: Path,
+    card: dict[str, Any],
+    evaluation: Path | None = None,
+    overwrite: bool = False,
+    best: bool = False,
 ) -> None:
     """Write the averaged network of a run as a model whose card is filled from the run and its evaluation.
 
@@ -46,12 +51,13 @@ def export(
         card: further fields of `ModelCard`, e.g. description, data_source, dice_basis, and more facts of `training`.
         evaluation: output folder of `lckd evaluate` on the run's test cases.
         overwrite: replace an existing model.
+        best: take the checkpoint that scored best on the election cases instead of the last.
 
     Raises:
         InputError: the run has no checkpoint.
         OutputError: the model cannot be written.
     """
-    network, config, iteration = load_averaged(run)
+    network, config, iteration = load_averaged(run, best)
     split = Split.read(RunFolder(run).split)
     dice = {} if evaluation is None else read_dice(evaluation)
     fields: dict[str, Any] = {

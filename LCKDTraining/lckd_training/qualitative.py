@@ -24,12 +24,12 @@ from lckd.preview import (
     MARGIN,
     PANEL,
     Line,
-    _cropped,
-    _draw_legend,
-    _panel,
-    _text_block,
-    _window,
+    cropped,
+    draw_legend,
+    draw_plane,
     footer_lines,
+    gray_window,
+    text_block,
 )
 from lckd.reference import Reference
 from lckd.sequences import REFERENCE_PREFERENCE, SEQUENCES, Sequence, Subset, subset_title, subsets_of
@@ -82,14 +82,14 @@ def draw_panel(results: list[Result], reference: Reference) -> Image.Image:
     plane = _axial_plane(results, reference)
     width = 2 * MARGIN + _LABEL_WIDTH + 3 * (PANEL + GAP) - GAP
     rows = [_row(number, result, reference, plane, width) for number, result in enumerate(results)]
-    header = _text_block([Line("Segmentation from several subsets of the sequences", 17)], width)
-    blocks = [header, _headings(width), *rows, _text_block(footer_lines(), width)]
+    header = text_block([Line("Segmentation from several subsets of the sequences", 17)], width)
+    blocks = [header, _headings(width), *rows, text_block(footer_lines(), width)]
     picture = Image.new("RGB", (width, sum(block.height for block in blocks)), BACKGROUND)
     top = 0
     for block in blocks:
         picture.paste(block, (0, top))
         top += block.height
-    _draw_legend(picture)
+    draw_legend(picture)
     return picture
 
 
@@ -98,13 +98,13 @@ def _axial_plane(results: list[Result], reference: Reference) -> Plane:
     case, grid = results[0].case, results[0].segmentation.grid
     masks = np.concatenate([*(result.segmentation.regions for result in results), reference.regions])
     planes = planes_through(case.images, masks, grid)
-    return _cropped(next(plane for plane in planes if plane.view is VIEWS[0]))
+    return cropped(next(plane for plane in planes if plane.view is VIEWS[0]))
 
 
 def _headings(width: int) -> Image.Image:
     block = Image.new("RGB", (width, 26), BACKGROUND)
     for column, title in enumerate(_COLUMNS):
-        block.paste(_text_block([Line(title, 14)], PANEL).crop((MARGIN, GAP, PANEL, GAP + 18)), (_left(column), 4))
+        block.paste(text_block([Line(title, 14)], PANEL).crop((MARGIN, GAP, PANEL, GAP + 18)), (_left(column), 4))
     return block
 
 
@@ -112,17 +112,17 @@ def _row(number: int, result: Result, reference: Reference, plane: Plane, width:
     subset = result.segmentation.subset
     shown = next(sequence for sequence in REFERENCE_PREFERENCE if sequence in subset)
     of_result, of_reference = plane.regions[3 * number : 3 * number + 3], plane.regions[-3:]
-    window = _window([plane.images[shown]])
+    window = gray_window([plane.images[shown]])
     scale = PANEL / max(length * size for length, size in zip(plane.pixel_mm, plane.regions.shape[1:], strict=True))
     panels = [
-        _panel(dataclasses.replace(plane, regions=regions), shown, window, scale)
+        draw_plane(dataclasses.replace(plane, regions=regions), shown, window, scale)
         for regions in (np.zeros_like(of_reference), of_reference, of_result)
     ]
     scores = [
         Line(f"{region.value} {dice(mask, true):.2f}", 14)
         for region, mask, true in zip(REGIONS, result.segmentation.regions, reference.regions, strict=True)
     ]
-    words = _text_block([Line(subset_title(subset)), Line("Dice of the volume", 13), *scores], _LABEL_WIDTH)
+    words = text_block([Line(subset_title(subset)), Line("Dice of the volume", 13), *scores], _LABEL_WIDTH)
     row = Image.new("RGB", (width, max(words.height, panels[0].height) + GAP), BACKGROUND)
     row.paste(words, (0, 0))
     for column, panel in enumerate(panels, 1):

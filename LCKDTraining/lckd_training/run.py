@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def train(
     finally:
         group.close()
     if not finished:
-        raise CancelledError
+        raise CancelledError("Go on with --resume; nothing was lost.")
 
 
 def _begin(
@@ -79,7 +80,9 @@ def _begin(
     labeled = find_labeled(data)
 
     def tell(fraction: float, name: str) -> None:
-        announce({"event": "stage", "stage": "prepare", "fraction": fraction, "message": f"preparing {name}"})
+        event = {"event": "stage", "stage": "prepare", "fraction": fraction, "message": f"prepared {name}"}
+        folder.append_event(event := event | {"time": round(time.time(), 3)})
+        announce(event)
 
     # The first process prepares; the others map what it has made.
     if group.is_first:
@@ -103,18 +106,22 @@ def _begin(
 
 
 def _run(trainer: Trainer) -> bool:
-    """Train, and leave word of a failure in the events."""
+    """Train, and leave word in the events of what ended the run."""
     try:
         return trainer.run()
     except LckdError as error:
-        trainer.report_failure(error)
+        trainer.report_end("failed", error)
         raise
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        memory = isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error)
+        refusal = _out_of_memory(trainer.device) if memory else None
+        trainer.report_end("failed", refusal)
+        if refusal is None:
             raise
-        refusal = _out_of_memory(trainer.device)
-        trainer.report_failure(refusal)
         raise refusal from error
+    except KeyboardInterrupt:
+        trainer.report_end("interrupted")
+        raise
 
 
 def _split(

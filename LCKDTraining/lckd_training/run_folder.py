@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -49,8 +50,8 @@ class RunFolder:
             OutputError: it cannot be written.
         """
         try:
-            with self.events.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(event) + "\n")
+            with self.events.open("ab+") as stream:
+                stream.write(self._end_of_half_line(stream) + json.dumps(event).encode() + b"\n")
         except OSError as error:
             raise not_writable(self.events) from error
 
@@ -88,6 +89,14 @@ class RunFolder:
             InputError: the file is damaged.
         """
         return self._load(self.best) if self.best.exists() else None
+
+    @staticmethod
+    def _end_of_half_line(stream: BinaryIO) -> bytes:
+        """What must be written first where a killed run left half a line."""
+        if stream.seek(0, os.SEEK_END) == 0:
+            return b""
+        stream.seek(-1, os.SEEK_END)
+        return b"" if stream.read(1) == b"\n" else b"\n"
 
     def _save(self, state: dict[str, Any], path: Path) -> None:
         with writing(path) as temporary:

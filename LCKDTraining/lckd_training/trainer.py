@@ -114,10 +114,11 @@ class Trainer:
         self._report(event="end", iteration=self.iteration, reason="finished" if finished else "interrupted")
         return finished
 
-    def report_failure(self, error: LckdError) -> None:
+    def report_end(self, reason: str, error: LckdError | None = None) -> None:
         """Leave word of what ended the run, if that can be written."""
+        words = {} if error is None else {"code": error.code, "message": error.message}
         with contextlib.suppress(OutputError):
-            self._report(event="end", iteration=self.iteration, reason="failed", code=error.code, message=error.message)
+            self._report(event="end", iteration=self.iteration, reason=reason, **words)
 
     def teaching(self) -> Teaching:
         """How much each sequence teaches now."""

@@ -17,9 +17,11 @@ import torch
 from phantoms import make_case, write_case
 
 from lckd.errors import CancelledError, InputError, LckdError, OutputError
+from lckd.models import load_model
 from lckd.sequences import SEQUENCES, parse_subset
 from lckd_training import run_folder
 from lckd_training.config import TrainingConfig
+from lckd_training.export import export
 from lckd_training.run import train
 from lckd_training.run_folder import RunFolder
 
@@ -145,7 +147,7 @@ def test_learned_teachers_teach_from_the_start_and_resume_exactly(data: Path, tm
     assert all(event["loss_ckd"] > 0 for event in events(tmp_path / "whole", "step")[:2])
 
 
-def test_the_best_checkpoint_is_that_of_the_highest_score(whole: Path) -> None:
+def test_the_best_checkpoint_is_that_of_the_highest_score(whole: Path, tmp_path: Path) -> None:
     scores = {event["iteration"]: event["score"] for event in events(whole, "election")}
     best = RunFolder(whole).load_best()
     announced = [event["iteration"] for event in events(whole, "checkpoint") if event["best"]]
@@ -156,6 +158,8 @@ def test_the_best_checkpoint_is_that_of_the_highest_score(whole: Path) -> None:
         assert best is not None
         assert scores[best["iteration"]] == max(scores.values())
         assert announced[-1] == best["iteration"]
+        export(whole, tmp_path / "best", {}, best=True)
+        assert load_model(tmp_path / "best").card.training["iterations"] == best["iteration"]
 
 
 def test_a_loss_that_is_no_number_names_the_case(data: Path, tmp_path: Path) -> None:
@@ -200,6 +204,25 @@ def test_a_resumed_run_has_the_data_that_it_began_with(data: Path, whole: Path, 
     with pytest.raises(InputError, match="case c of this run is no longer") as caught:
         train(cases, SMOKE.overridden(["iterations=8"]), run, resume=True)
     assert caught.value.code == "CASE_VANISHED"
+
+
+def test_half_a_line_of_a_killed_run_does_not_spoil_the_next(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_event({"event": "step"})
+    with folder.events.open("a") as stream:
+        stream.write('{"event": "st')
+    folder.append_event({"event": "start"})
+    assert folder.events.read_text().splitlines() == ['{"event": "step"}', '{"event": "st', '{"event": "start"}']
+
+
+def test_an_error_of_the_program_is_left_word_of(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, reason in ((ZeroDivisionError, "failed"), (KeyboardInterrupt, "interrupted")):
+        monkeypatch.setattr("lckd_training.trainer.elect", lambda *_, error=error: (_ for _ in ()).throw(error))
+        run = tmp_path / error.__name__
+        with pytest.raises(error):
+            train(data, SMOKE, run, cache=tmp_path / "cache")
+        assert events(run, "end")[-1]["reason"] == reason
+    assert len(events(tmp_path / "ZeroDivisionError", "stage")) == 3
 
 
 def test_a_run_says_what_it_is_made_of(whole: Path) -> None:

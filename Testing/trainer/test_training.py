@@ -28,7 +28,15 @@ from lckd_training.schedule import learning_rate
 from lckd_training.split import Split
 
 SMOKE = TrainingConfig.preset("smoke").overridden(
-    ["iterations=6", "election_interval=2", "checkpoint_interval=3", "election=[b]", "test=[c]", "patch=32"]
+    [
+        "iterations=6",
+        "election_interval=2",
+        "checkpoint_interval=3",
+        "election=[b]",
+        "test=[c]",
+        "patch=32",
+        "election_dice=soft",
+    ]
 )
 
 
