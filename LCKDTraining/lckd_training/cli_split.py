@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="X",
     help="Share of the patients not in the test role who elect the teachers; 0.2 without it, as in the paper.",
 )
-@click.option("--seed", type=int, metavar="N", help="Another seed, another split.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed, another split.")
 @json_option
 def split(
     root: Path, output: Path, folds: int | None, election_share: float | None, seed: int | None, as_json: bool

@@ -64,11 +64,11 @@ def test_an_error_in_drawing_arrives_as_it_is(case: TrainingCase, workers: int) 
 
 
 def compute_on(case: TrainingCase, busy: bool) -> None:
-    """A loop over the samples of a process that dies; if it is busy, it is not waiting for a sample when that happens.
+    """A loop over the samples of two processes, of which one dies; if it is busy, it is not waiting then.
 
-    When the second sample is taken, the fourth is asked for.
+    When the second sample is taken, the sixth is asked for.
     """
-    with PatchLoader(SliceDraw(case, die_at=3), 0, 9, workers=1) as loader:
+    with PatchLoader(SliceDraw(case, die_at=5), 0, 9, workers=2) as loader:
         for sample in loader:
             until = time.monotonic() + 60
             while busy and sample.iteration == 1 and time.monotonic() < until:
@@ -80,7 +80,7 @@ def test_a_process_that_is_killed_is_told_in_a_sentence(case: TrainingCase, busy
     with pytest.raises(LckdError, match="was ended from outside") as caught:
         compute_on(case, busy)
     assert caught.value.code == "TRAINING_DATA_LOST"
-    assert multiprocessing.active_children() == []
+    assert multiprocessing.active_children() == [], "the other one is no more, too"
 
 
 def test_the_time_waited_is_that_for_the_last_sample(case: TrainingCase) -> None:

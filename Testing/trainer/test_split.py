@@ -1,19 +1,17 @@
 """Splits: no patient in two roles, strata spread evenly, folds that cover all, and ``lckd data split``."""
 
 import dataclasses
-import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner, Result
 from phantoms import make_case, write_case
 
-from lckd.errors import InputError, LckdError, OutputError, UsageError
-from lckd_training.cli_split import split as command
+from lckd.errors import InputError, UsageError
 from lckd_training.config import TrainingConfig
 from lckd_training.data import read_facts
 from lckd_training.datasets import find_dataset
@@ -208,30 +206,24 @@ def test_a_refused_segmentation_is_named(tmp_path: Path) -> None:
         read_facts(find_dataset(tmp_path / "set"))
 
 
-def run(*arguments: object) -> Result:
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    if isinstance(result.exception, LckdError):
-        raise result.exception
-    return result
-
-
-def test_the_command_writes_a_split_and_says_who_is_what(data: Path, tmp_path: Path) -> None:
-    result = run(data, "-o", tmp_path / "split.json", "--election-share", 0.34)
-    assert result.exit_code == 0
+def test_the_command_writes_a_split_and_says_who_is_what(
+    command: Callable[..., Any], data: Path, tmp_path: Path
+) -> None:
+    finished = command("data", "split", data, "-o", tmp_path / "split.json", "--election-share", 0.34)
+    assert finished.status == 0, finished.err
     split = Split.read(tmp_path / "split.json")
     assert (len(split.train) + len(split.election), split.test) == (7, ())
-    rows = {line[:24].strip(): line[24:].split() for line in result.output.splitlines()}
+    rows = {line[:24].strip(): line[24:].split() for line in finished.out.splitlines()}
     assert rows["patients"] == ["4", "2", "0"]
     assert [sum(map(int, rows[f"{w} enhancing tumor"])) for w in ("with", "without")] == [4, 2]
     assert rows["cases"] == [str(len(names)) for names in split.roles.values()]
-    assert "1 case has no segmentation and no role" in result.output
-    with pytest.raises(OutputError, match="exists already"):
-        run(data, "-o", tmp_path / "split.json")
+    assert "1 case has no segmentation and no role" in finished.out
+    again = command("data", "split", data, "-o", tmp_path / "split.json")
+    assert (again.status, "exists already" in again.err) == (5, True)
 
 
-def test_the_command_writes_a_split_for_each_fold(data: Path, tmp_path: Path) -> None:
-    result = run(data, "-o", tmp_path / "splits", "--folds", 3, "--seed", 5, "--json")
-    told = json.loads(result.output.splitlines()[-1])
+def test_the_command_writes_a_split_for_each_fold(command: Callable[..., Any], data: Path, tmp_path: Path) -> None:
+    told = command("data", "split", data, "-o", tmp_path / "splits", "--folds", 3, "--seed", 5, "--json").events[-1]
     assert told["event"] == "result"
     splits = [Split.read(tmp_path / "splits" / f"split-{fold}.json") for fold in range(3)]
     assert [one["file"] for one in told["splits"]] == [str(tmp_path / "splits" / f"split-{n}.json") for n in range(3)]
