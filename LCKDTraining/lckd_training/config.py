@@ -181,7 +181,8 @@ class TrainingConfig:
         known = [field.name for field in dataclasses.fields(TrainingConfig)]
         for key in values:
             _require(key in known, f"'{key}' is not a setting (they are: {', '.join(known)})")
-        return TrainingConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return TrainingConfig(**plain)
 
     @staticmethod
     def preset(name: str) -> TrainingConfig:

@@ -48,8 +48,9 @@ class Group:
     @staticmethod
     def adding(shared: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[Any]:
         """Only the last part of a batch exchanges the gradients that all parts have added up."""
-        several = isinstance(shared, DistributedDataParallel) and not is_last
-        return shared.no_sync() if several else contextlib.nullcontext()
+        if isinstance(shared, DistributedDataParallel) and not is_last:
+            return shared.no_sync()
+        return contextlib.nullcontext()
 
     def barrier(self) -> None:
         """Wait for the peers."""

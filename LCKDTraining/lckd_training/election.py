@@ -14,7 +14,7 @@ from lckd.geometry import Grid
 from lckd.labels import REGIONS, Region
 from lckd.predictor import Predictor
 from lckd.prepare import PreparedCase
-from lckd.sequences import SEQUENCES, Sequence, subset_of
+from lckd.sequences import SEQUENCES, Sequence, Subset, subset_of
 
 from .losses import Teaching
 
@@ -55,7 +55,7 @@ def count_votes(predictor: Predictor, cases: list[TrainingCase], soft: bool = Fa
     votes = np.zeros((len(SEQUENCES) + 1, len(REGIONS), 2))
     for case in cases:
         regions, full = np.asarray(case.regions), subset_of(case.present)
-        singles = {(sequence,): [sequence.index] for sequence in case.present}
+        singles: dict[Subset, list[int]] = {(sequence,): [sequence.index] for sequence in case.present}
         wanted = singles | {full: [*singles.get(full, []), len(SEQUENCES)]}
         decides = regions.any(axis=(1, 2, 3))
         for subset, probabilities in predictor.predict(_prepared(case), wanted).items():

@@ -30,7 +30,7 @@ def record_start(folder: RunFolder, config: TrainingConfig, cases: list[Training
         OutputError: it cannot be written.
     """
     hashes = {case.name: case.fingerprint for case in cases}
-    record = {"cases": hashes, "starts": []}
+    record: dict[str, Any] = {"cases": hashes, "starts": []}
     if folder.provenance.exists():
         record = json.loads(folder.provenance.read_text(encoding="utf-8"))
         _require_same(record["cases"], hashes)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -68,13 +66,6 @@ def depth_to_space(image: Tensor, factor: int = 2) -> Tensor:
     b, c, d, h, w = image.shape
     blocks = image.view(b, c // factor**3, factor, factor, factor, d, h, w)
     return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // factor**3, d * factor, h * factor, w * factor)
-
-
-def last(levels: Iterator[Tensor]) -> Tensor:
-    """The last of a decoder's levels; the coarser ones are let go one by one."""
-    for level in levels:
-        finest = level
-    return finest
 
 
 def initialize(module: nn.Module) -> None:

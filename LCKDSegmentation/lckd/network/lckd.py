@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..sequences import SEQUENCES, Sequence, Subset, subset_of
 from .config import NetworkConfig
+from .decoder import SubsetDecoder
 from .encodings import Encodings, Features
 
 
@@ -25,7 +26,7 @@ class LCKDNetwork(nn.Module):
     """
 
     def __init__(
-        self, config: NetworkConfig, encoder: nn.Module, decoder: nn.Module, stride: tuple[int, int, int]
+        self, config: NetworkConfig, encoder: nn.Module, decoder: SubsetDecoder, stride: tuple[int, int, int]
     ) -> None:
         super().__init__()
         self.config = config

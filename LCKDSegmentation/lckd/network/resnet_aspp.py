@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from ..labels import REGIONS
 from ..sequences import Sequence, Subset
-from .blocks import NEGATIVE_SLOPE, InstanceNorm, WeightStandardisedConv, initialize, last
+from .blocks import NEGATIVE_SLOPE, InstanceNorm, WeightStandardisedConv, initialize
 from .config import NetworkConfig
+from .decoder import SubsetDecoder
 from .encodings import Encodings
 from .fusion import FusedConv
 from .lckd import LCKDNetwork
@@ -135,7 +136,7 @@ class DecoderLevel(nn.Module):
         return self.block(upsampled + self.skip_norm(self.skip(skips, zero)))
 
 
-class Decoder(nn.Module):
+class Decoder(SubsetDecoder):
     """Transposed convolutions from the concatenated bottom up; logits upsampled in H and W."""
 
     def __init__(self, channels: tuple[int, ...], decoder_channels: tuple[int, ...]) -> None:
@@ -163,10 +164,6 @@ class Decoder(nn.Module):
     def logits(self, finest: Tensor) -> Tensor:
         """Logits (B, 3, D, H, W) of the finest level's features."""
         return functional.interpolate(self.head(finest), scale_factor=(1, 2, 2), mode="trilinear", align_corners=False)
-
-    def forward(self, encodings: Encodings, subset: Subset) -> Tensor:
-        """Logits (B, 3, D, H, W)."""
-        return self.logits(last(self.features(encodings, subset)))
 
 
 def build_resnet_aspp(config: NetworkConfig) -> LCKDNetwork:

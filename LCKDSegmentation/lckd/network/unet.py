@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from ..labels import REGIONS
 from ..sequences import Sequence, Subset
-from .blocks import NEGATIVE_SLOPE, ConvNormAct, InstanceNorm, depth_to_space, initialize, last, space_to_depth
+from .blocks import NEGATIVE_SLOPE, ConvNormAct, InstanceNorm, depth_to_space, initialize, space_to_depth
 from .config import NetworkConfig
+from .decoder import SubsetDecoder
 from .encodings import Encodings
 from .fusion import FusedConv
 from .lckd import LCKDNetwork
@@ -63,7 +64,7 @@ class DecoderLevel(nn.Module):
         return self.convs(functional.leaky_relu(self.norm(x), NEGATIVE_SLOPE, inplace=True))
 
 
-class Decoder(nn.Module):
+class Decoder(SubsetDecoder):
     """From fused features, bottom up, to the logits of the three regions."""
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -90,10 +91,6 @@ class Decoder(nn.Module):
     def logits(self, finest: Tensor) -> Tensor:
         """Logits (B, 3, D, H, W) of the finest level's features."""
         return depth_to_space(self.head(finest), STEM_FACTOR)
-
-    def forward(self, encodings: Encodings, subset: Subset) -> Tensor:
-        """Logits (B, 3, D, H, W)."""
-        return self.logits(last(self.features(encodings, subset)))
 
 
 def build_unet(config: NetworkConfig) -> LCKDNetwork:
