@@ -7,14 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lckd.errors import InputError, UsageError
 from lckd.images import writing
 
-from .config import TrainingConfig
+if TYPE_CHECKING:
+    from .config import TrainingConfig
 
 ROLES = ("train", "election", "test")
 
