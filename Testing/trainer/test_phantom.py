@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from lckd.errors import InputError, LckdError, OutputError, UsageError
 from lckd.sequences import SEQUENCES, Sequence
-from lckd_training import phantom
 from lckd_training.phantom import Phantom, PhantomSettings, anatomy, generate_phantom, write_phantom
 from lckd_training.phantom.contrast import render_sequences
 from lckd_training.phantom.fields import smooth_noise
@@ -21,24 +20,12 @@ NCR, ED, ET = 1, 2, 3
 SAMPLE = Path(__file__).parents[2] / "Resources" / "SampleCase"
 SAMPLE_SEED = 5
 SAMPLE_FILES = {Sequence.FLAIR: "t2f", Sequence.T1: "t1n", Sequence.T1C: "t1c", Sequence.T2: "t2w"}
-#: For a brain of half the size.
-SMALL = PhantomSettings(core_radius_mm=(6, 8), edema_ml=(4, 6), deformation_mm=1)
+SMALL = PhantomSettings(core_radius_mm=(6, 8), edema_ml=(4, 6), deformation_mm=1, scale=0.5)
 
 
 @pytest.fixture(scope="module")
 def small_template() -> anatomy.Anatomy:
-    """Every second voxel of the template, taken as a brain of half the size."""
-    full = anatomy.load_template()
-    brain, wm, gm, csf, depth = (
-        np.ascontiguousarray(volume[::2, ::2, ::2]) for volume in (full.brain, full.wm, full.gm, full.csf, full.depth)
-    )
-    x, y, z = full.origin
-    return anatomy.Anatomy(brain, wm, gm, csf, depth / 2, (x / 2, y / 2, z / 2))
-
-
-@pytest.fixture
-def small_brain(monkeypatch: pytest.MonkeyPatch, small_template: anatomy.Anatomy) -> None:
-    monkeypatch.setattr(phantom, "load_template", lambda: small_template)
+    return anatomy.load_template(SMALL.scale)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +122,36 @@ def test_regions_are_seen_in_their_sequences(sample: Phantom) -> None:
     assert effect(images[Sequence.T2], labels == NCR, labels == ED) > 1
 
 
+def test_in_every_case_each_region_shows_in_its_sequences_only() -> None:
+    """Contrast of the regions with what surrounds them, over ten seeds: worst case and mean."""
+    found = np.array([contrasts(generate_phantom(seed, replace(SMALL, enhancing=1.0))) for seed in range(10)])
+    rim_in_t1c, rim_elsewhere, necrosis, edema_seen, edema_in_t1 = found.T
+    assert rim_in_t1c.min() > 2
+    # Not zero: edema keeps to white matter, which shines through a little.
+    assert rim_elsewhere.mean() < 0.2 * rim_in_t1c.mean()
+    assert necrosis.min() > 1.5
+    assert edema_seen.min() > 2
+    assert edema_in_t1.mean() < 0.2 * edema_seen.mean()
+
+
+def contrasts(case: Phantom) -> list[float]:
+    """Rim against edema near by in T1c, and in the others; necrosis against rim in T1c; edema in FLAIR, and in T1."""
+    images, labels = arrays(case)
+    tumor, brain = labels > 0, images[Sequence.T1] > 0
+    beside = ndimage.binary_dilation(tumor, iterations=6) & ~ndimage.binary_dilation(tumor) & brain
+    # Voxels that touch necrosis or the tumor's edge share in it.
+    pure = ndimage.binary_erosion(tumor, iterations=2) & ~ndimage.binary_dilation(labels == NCR, iterations=2)
+    rim, edema = pure & (labels == ET), pure & (labels == ED)
+    others = [abs(effect(images[s], rim, edema)) for s in (Sequence.FLAIR, Sequence.T1, Sequence.T2)]
+    return [
+        effect(images[Sequence.T1C], rim, edema),
+        float(np.mean(others)),
+        -effect(images[Sequence.T1C], labels == NCR, labels == ET),
+        effect(images[Sequence.FLAIR], labels == ED, beside),
+        abs(effect(images[Sequence.T1], labels == ED, beside)),
+    ]
+
+
 def test_tissues_have_the_order_of_real_mri(sample: Phantom, small_template: anatomy.Anatomy) -> None:
     rng = np.random.default_rng(0)
     images = render_sequences(small_template, np.zeros(small_template.shape, np.uint8), 0.05, 0.03, rng)
@@ -184,7 +201,6 @@ def test_mass_effect_pushes_tissue_and_leaves_the_surface(small_template: anatom
     np.testing.assert_allclose((pushing.wm + pushing.gm + pushing.csf)[pushing.brain], 1, atol=0.02)
 
 
-@pytest.mark.usefixtures("small_brain")
 def test_same_seed_same_case_other_seed_other_case() -> None:
     first, again, other = (arrays(generate_phantom(seed, SMALL)) for seed in (7, 7, 8))
     np.testing.assert_array_equal(first[1], again[1])
@@ -193,13 +209,11 @@ def test_same_seed_same_case_other_seed_other_case() -> None:
     assert first[1].shape != other[1].shape or np.any(first[1] != other[1])
 
 
-@pytest.mark.usefixtures("small_brain")
 def test_enhancement_can_be_switched_off() -> None:
     _, labels = arrays(generate_phantom(1, replace(SMALL, enhancing=0.0)))
     assert set(np.unique(labels)) == {0, NCR, ED}
 
 
-@pytest.mark.usefixtures("small_brain")
 def test_written_case_reads_back(tmp_path: Path) -> None:
     case = generate_phantom(2, SMALL)
     folder = tmp_path / "new folder"
@@ -239,11 +253,33 @@ def test_missing_template_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.mark.parametrize(
     "change",
-    [{"noise": -0.1}, {"enhancing": 1.5}, {"core_radius_mm": (20, 10)}, {"edema_ml": (10, 1000)}, {"bias": np.nan}],
+    [
+        {"noise": -0.1},
+        {"enhancing": 1.5},
+        {"core_radius_mm": (20, 10)},
+        {"edema_ml": (10, 1000)},
+        {"bias": np.nan},
+        {"scale": 2},
+    ],
 )
 def test_settings_out_of_bounds_are_refused(change: dict) -> None:
     with pytest.raises(UsageError, match=next(iter(change))):
         PhantomSettings(**change)
+
+
+def test_a_small_brain_has_a_tumor_as_much_smaller() -> None:
+    images, labels = arrays(generate_phantom(0, PhantomSettings.scaled(0.5)))
+    brain = images[Sequence.T1] > 0
+    full = anatomy.load_template().brain
+    assert brain.sum() == pytest.approx(full.sum() / 8, rel=0.1)
+    ranges = PhantomSettings()
+    core = np.isin(labels, (NCR, ET)).sum() / 1000
+    spheres = [4 / 3 * np.pi * (radius / 20) ** 3 for radius in ranges.core_radius_mm]
+    assert 0.6 * spheres[0] < core < 1.3 * spheres[1]
+    edema = (labels == ED).sum() / 1000
+    assert 0.8 * ranges.edema_ml[0] / 8 < edema < 1.2 * ranges.edema_ml[1] / 8
+    with pytest.raises(UsageError, match="scale"):
+        PhantomSettings.scaled(0.1)
 
 
 def test_negative_seed_is_refused() -> None:

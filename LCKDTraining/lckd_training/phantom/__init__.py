@@ -8,7 +8,7 @@ all. One call of :func:`generate_phantom` is one patient who does not exist.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,8 @@ class PhantomSettings:
         deformation_mm: amplitude of the random deformation of the brain.
         bias: standard deviation of the logarithm of the receive field.
         noise: standard deviation of the Rician noise, as a fraction of white matter.
+        scale: size of the brain as a fraction of the template's, for small and quick cases; the voxels stay 1 mm, and
+            the tumor's sizes and the deformation are what the other settings say.
 
     Raises:
         UsageError: a range is empty or a value is out of bounds.
@@ -56,6 +58,7 @@ class PhantomSettings:
     deformation_mm: float = 2.5
     bias: float = 0.08
     noise: float = 0.03
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         bounds = {"core_radius_mm": (3, 25), "edema_ml": (0, 200), "mass_effect": (0, 0.8)}
@@ -66,6 +69,24 @@ class PhantomSettings:
         for name, most in {"enhancing": 1, "deformation_mm": 5, "bias": 0.5, "noise": 0.3}.items():
             if not 0 <= getattr(self, name) <= most:
                 raise _bad_setting(name, f"a number between 0 and {most:g}")
+        if not 0.3 <= self.scale <= 1:
+            raise _bad_setting("scale", "a number between 0.3 and 1")
+
+    @staticmethod
+    def scaled(scale: float) -> PhantomSettings:
+        """The default ranges for a brain of that size: lengths and volumes go with it.
+
+        Raises:
+            UsageError: `scale` is out of bounds.
+        """
+        full = PhantomSettings(scale=scale)
+        (least_mm, most_mm), (least_ml, most_ml) = full.core_radius_mm, full.edema_ml
+        return replace(
+            full,
+            core_radius_mm=(least_mm * scale, most_mm * scale),
+            edema_ml=(least_ml * scale**3, most_ml * scale**3),
+            deformation_mm=full.deformation_mm * scale,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,7 +118,7 @@ def generate_phantom(seed: int, settings: PhantomSettings = PhantomSettings()) -
         mass_effect=plan_rng.uniform(*settings.mass_effect),
         enhancing=bool(plan_rng.random() < settings.enhancing),
     )
-    healthy = individual_anatomy(load_template(), settings.deformation_mm, brain_rng)
+    healthy = individual_anatomy(load_template(settings.scale), settings.deformation_mm, brain_rng)
     anatomy, labels = grow_tumor(healthy, plan, tumor_rng)
     arrays = render_sequences(anatomy, labels, settings.bias, settings.noise, image_rng)
     box = _brain_box(anatomy.brain)

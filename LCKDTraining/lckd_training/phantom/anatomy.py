@@ -52,13 +52,18 @@ class Anatomy:
         return [grid - np.float32(middle) for grid, middle in zip(grids, center, strict=True)]
 
 
-@functools.lru_cache(maxsize=1)
-def load_template() -> Anatomy:
+@functools.lru_cache(maxsize=2)
+def load_template(scale: float = 1.0) -> Anatomy:
     """The template brain, cropped with room for deformation, as nilearn carries it.
+
+    Args:
+        scale: size of the brain as a fraction of the template's; the grid stays that of 1 mm.
 
     Raises:
         InputError: nilearn or its template files are not installed.
     """
+    if scale != 1:
+        return _shrunk(load_template(), scale)
     t1, gm, wm = (_read_map(name) for name in ("t1", "gm", "wm"))
     mask = sitk.GetArrayFromImage(t1) > 0
     corners = np.argwhere(mask)
@@ -105,6 +110,21 @@ def warp(volume: Volume, displacement: list[Volume]) -> Volume:
     grids = np.meshgrid(*[np.arange(size, dtype=np.float32) for size in volume.shape], indexing="ij", sparse=True)
     positions = [grid + shift for grid, shift in zip(grids, displacement, strict=True)]
     return ndimage.map_coordinates(volume, positions, order=1, mode="constant", output=np.float32)
+
+
+def _shrunk(full: Anatomy, scale: float) -> Anatomy:
+    """The brain at a fraction of its size, as if each voxel were as much smaller."""
+    margins = [[_MARGIN] * 2] * 3
+    brain, wm, gm, csf = (
+        np.pad(ndimage.zoom(volume, scale, order=1, grid_mode=True, mode="grid-constant"), margins)
+        for volume in (full.brain.astype(np.float32), full.wm, full.gm, full.csf)
+    )
+    inside = largest_component(brain > 0.5)
+    total = np.where(inside, np.maximum(wm + gm + csf, 1e-3), np.float32(1))
+    # A voxel's center, not its corner, is its position.
+    x, y, z = (scale * start + (1 - scale) / 2 - _MARGIN for start in full.origin)
+    wm, gm, csf = (volume * inside / total for volume in (wm, gm, csf))
+    return Anatomy(inside, wm, gm, csf, _depth(inside), (x, y, z))
 
 
 def _without_stubs(mask: Mask, tissue: Volume) -> Mask:
