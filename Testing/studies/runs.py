@@ -1,0 +1,131 @@
+"""Trainings that differ in one setting: run by the public command line, several at a time, taken up where they stopped.
+
+Every step ends with a file that appears whole; a step whose file is there is not done again, and a training that was
+killed goes on from its last checkpoint. So a study that was interrupted is started again by the same command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Variants by name: the method, and what is changed of it. A name is imputation-alpha.
+VARIANTS = ("mean-0.1", "mean-0", "zero-0.1")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study, with everything that is made of it side by side in the study's folder.
+
+    Attributes:
+        output: folder of the study.
+        variant: imputation and alpha, such as ``mean-0.1``.
+        part: what tells the runs of a variant apart: ``s0`` is a seed, ``f0`` a fold.
+        settings: of `lckd train --set`, besides those of the variant.
+    """
+
+    output: Path
+    variant: str
+    part: str
+    settings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return f"{self.variant}-{self.part}"
+
+    @property
+    def folder(self) -> Path:
+        """The run as `lckd train` writes it."""
+        return self.output / self.name
+
+    @property
+    def model(self) -> Path:
+        """The exported model."""
+        return self.output / f"{self.name}-model"
+
+    @property
+    def scores(self) -> Path:
+        """The scores on the test cases."""
+        return self.output / f"{self.name}-scores"
+
+    @property
+    def is_scored(self) -> bool:
+        """Nothing is left to do; `evaluation.json` is the last file that `lckd evaluate` writes."""
+        return (self.scores / "evaluation.json").exists()
+
+    def variant_settings(self) -> list[str]:
+        """What makes the variant, as `lckd train --set` takes it."""
+        imputation, _, alpha = self.variant.partition("-")
+        return [f"imputation={imputation}", f"alpha={float(alpha)}"]
+
+    def carry_out(self, data: Path) -> None:
+        """Train, export and score, as far as that is not done."""
+        if self.is_scored:
+            return
+        log = self.output / f"{self.name}.log"
+        if not self.model.exists():
+            settings = [word for one in (*self.variant_settings(), *self.settings) for word in ("--set", one)]
+            lckd(log, "train", "--data", data, "--preset", "small-cpu", "-o", self.folder, "--resume", *settings)
+            lckd(log, "export", self.folder, "-o", self.model)
+        split = self.folder / "split.json"
+        lckd(log, "evaluate", "--model", self.model, "--data", data, "--split", split, "-o", self.scores, *_ONE_THREAD)
+        # Prepared cases are as large as the data, and every run has its own.
+        shutil.rmtree(self.folder / "cache", ignore_errors=True)
+
+
+_ONE_THREAD = ("--threads", "1")
+
+
+def names_setting(key: str, names: Iterable[str]) -> str:
+    """A setting whose value is a list of names, as `lckd train --set` takes it."""
+    return f"{key}={json.dumps(list(names))}"
+
+
+def lckd(log: Path, *arguments: object) -> None:
+    """Run the command on one thread; what it prints is added to the log.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    words = [str(argument) for argument in arguments]
+    with log.open("a", encoding="utf-8") as stream:
+        status = subprocess.run(
+            [sys.executable, "-m", "lckd", *words],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=stream,
+            stderr=stream,
+            check=False,
+        ).returncode
+    if status:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise SystemExit(f"lckd {words[0]} ended with status {status} ({log}):\n" + "\n".join(lines[-5:]))
+
+
+def carry_out_all(runs: Sequence[Run], data: Path, jobs: int) -> None:
+    """Do what is left of every run, `jobs` at a time, in their order."""
+    with ThreadPoolExecutor(jobs) as pool:
+        for run, _ in zip(runs, pool.map(lambda run: run.carry_out(data), runs), strict=True):
+            print(f"{run.name} is done", flush=True)
+
+
+def keep_options(output: Path, options: Mapping[str, Any]) -> None:
+    """Write a study's options into its folder, or see that they are those that it was begun with.
+
+    Raises:
+        SystemExit: they are others; its results would be a mixture.
+    """
+    path = output / "study.json"
+    text = json.dumps(options, indent=1)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise SystemExit(f"{output} holds a study with other options (study.json). Choose another folder.")
+    output.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
