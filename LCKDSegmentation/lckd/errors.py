@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class LckdError(Exception):
@@ -21,6 +22,10 @@ class LckdError(Exception):
         self.code = code
         self.message = message
         self.action = action
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What it is made of again in another process."""
+        return type(self), (self.code, self.message, self.action)
 
     def as_event(self) -> dict[str, str]:
         """The error as the JSON event of DESIGN: ``{"event": "error", "code", "message", "action"}``."""
@@ -70,6 +75,10 @@ class CancelledError(LckdError):
 
     def __init__(self, action: str = "Start it again to redo it.") -> None:
         super().__init__("CANCELLED", "The run was interrupted before it was finished.", action)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What it is made of again in another process."""
+        return type(self), (self.action,)
 
 
 def not_enough_memory() -> OutOfMemoryError:

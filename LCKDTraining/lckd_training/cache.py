@@ -39,7 +39,6 @@ from lckd.sequences import Sequence, Subset, subset_of
 from . import data
 from .data import TrainingCase, naming, read_regions
 from .file_hashes import FileHash, add_hashes, hash_file, known_hash, read_hashes
-from .refusal import Refusal, value_of, value_or_refusal
 
 TUMOR_VOXELS = 3000
 #: What the arrays of a case depend on beside its files.
@@ -155,9 +154,9 @@ def _run(tasks: list[tuple[CaseFiles, Path, str]], workers: int) -> Iterator[tup
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker)
     try:
-        futures = {pool.submit(_prepare_apart, *task): number for number, task in enumerate(tasks)}
+        futures = {pool.submit(_prepare, *task): number for number, task in enumerate(tasks)}
         for future in as_completed(futures):
-            yield futures[future], value_of(future.result())
+            yield futures[future], future.result()
     except BrokenProcessPool as error:
         message = "A process that prepared cases was ended from outside, most often for lack of memory."
         action = "Prepare fewer cases at a time; what is done is kept."
@@ -188,11 +187,6 @@ def _prepare(case: CaseFiles, folder: Path, recipe: str) -> _Prepared:
         if not target.exists():
             _build(case, target)
         return _open(case, target, fingerprint), hashes
-
-
-def _prepare_apart(case: CaseFiles, folder: Path, recipe: str) -> _Prepared | Refusal:
-    """`_prepare` in a process of the pool."""
-    return value_or_refusal(lambda: _prepare(case, folder, recipe))
 
 
 def _find(case: CaseFiles, folder: Path, recipe: str, hashes: Mapping[str, FileHash]) -> MappedCase | None:

@@ -118,12 +118,3 @@ def read_regions(files: CaseFiles, grid: Grid) -> NDArray[np.bool_]:
     labels, own = read_labels(files.labels)
     moved = resample(labels, own, grid, "nearest")
     return regions_from_labels(moved, convention_of(labels, files.convention))
-
-
-def load_cases(
-    files: Iterable[CaseFiles], cache: Path, announce: Callable[[str], None] = lambda _: None
-) -> list[TrainingCase]:
-    """`cache.prepare_cases` in this process."""
-    from .cache import prepare_cases
-
-    return prepare_cases(files, cache, 1, lambda _, name: announce(f"preparing {name}"))

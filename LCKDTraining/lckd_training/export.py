@@ -71,7 +71,7 @@ def export(
             "iterations": iteration,
             # The folder of the model that it started from is nobody else's business.
             "settings": dataclasses.asdict(config) | {"start_from": Path(config.start_from).name},
-            "patients": {role: list(names) for role, names in dataclasses.asdict(split).items()},
+            "patients": {role: list(names) for role, names in split.roles.items()},
             "versions": {name: importlib.metadata.version(name) for name in ("torch", "monai", "numpy")},
         },
         "dice": {subset_name(s): {r.value: round(v, 4) for r, v in row.items()} for s, row in dice.items()},

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lckd.errors import OutOfMemoryError
-
-from .refusal import value_of, value_or_refusal
+from lckd.errors import LckdError, OutOfMemoryError
 
 Sample = TypeVar("Sample")
 #: Samples that each process draws ahead.
@@ -24,6 +23,13 @@ _LOST = re.compile(r"DataLoader worker \(pid")
 _OF_DRAWING = "in DataLoader worker process"
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """An error in place of a sample: torch would raise another one of the same class, with other words."""
+
+    error: LckdError
+
+
 class _Draws(Dataset[Any]):
     """The samples by iteration, for torch."""
 
@@ -31,7 +37,10 @@ class _Draws(Dataset[Any]):
         self.draw = draw
 
     def __getitem__(self, iteration: int) -> Any:
-        return value_or_refusal(lambda: self.draw(iteration))
+        try:
+            return self.draw(iteration)
+        except LckdError as error:
+            return _Refused(error)
 
 
 class PatchLoader(Generic[Sample]):
@@ -90,7 +99,9 @@ class PatchLoader(Generic[Sample]):
                 raise _lost() from error
             raise
         self.waited = time.perf_counter() - started
-        return value_of(sample)
+        if isinstance(sample, _Refused):
+            raise sample.error
+        return sample
 
     def __enter__(self) -> PatchLoader[Sample]:
         return self

@@ -13,12 +13,12 @@ from lckd.errors import CancelledError, InputError, LckdError, OutOfMemoryError
 
 from .cache import prepare_cases
 from .config import TrainingConfig
-from .data import TrainingCase, find_labeled
-from .datasets import DatasetCase, find_dataset
+from .data import find_labeled, read_facts
+from .datasets import find_dataset
 from .distributed import Group
 from .provenance import record_start
 from .run_folder import RunFolder
-from .split import CaseFacts, Split
+from .split import Split
 from .trainer import Announce, Trainer
 
 
@@ -77,7 +77,13 @@ def _begin(
     """Prepare the cases, record what the run is made of, and take up its last checkpoint."""
     if folder.load_checkpoint() is not None and not resume:
         raise InputError("RUN_EXISTS", f"{folder.path} already holds a run.", "Add --resume, or choose another folder.")
-    labeled = find_labeled(data)
+    split = _split(data, config, folder, split_file)
+    files = {case.name: case for case in find_labeled(data)}
+    names = [*split.train, *split.election]
+    absent = [name for name in names if name not in files]
+    if absent:
+        message = f"The case {absent[0]} of this run is not among the labeled cases."
+        raise InputError("CASE_VANISHED", message, "Put it back, or begin a new run without it.")
 
     def tell(fraction: float, name: str) -> None:
         event = {"event": "stage", "stage": "prepare", "fraction": fraction, "message": f"prepared {name}"}
@@ -88,18 +94,16 @@ def _begin(
     if group.is_first:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.stop.unlink(missing_ok=True)
-        prepare_cases(labeled, cache, max(1, config.workers), tell)
+        prepare_cases([files[name] for name in names], cache, max(1, config.workers), tell)
     group.barrier()
-    cases = {case.name: case for case in prepare_cases(labeled, cache)}
-    split = _split(find_dataset(data), cases, config, folder, split_file)
-    chosen = [cases[name] for name in (*split.train, *split.election)]
+    cases = prepare_cases([files[name] for name in names], cache)
     if group.is_first:
-        record_start(folder, config, chosen, group)
+        record_start(folder, config, cases, group)
         folder.write_text(folder.config, config.to_yaml())
-        split.write(folder.split)
+        if not folder.split.exists():
+            split.write(folder.split)
     group.barrier()
-    training = [cases[name] for name in split.train]
-    election = [cases[name] for name in split.election]
+    training, election = cases[: len(split.train)], cases[len(split.train) :]
     trainer = Trainer(config, folder, training, election, group, announce, should_stop)
     trainer.resume()
     return trainer
@@ -124,28 +128,10 @@ def _run(trainer: Trainer) -> bool:
         raise
 
 
-def _split(
-    found: list[DatasetCase],
-    cases: dict[str, TrainingCase],
-    config: TrainingConfig,
-    folder: RunFolder,
-    file: Path | None,
-) -> Split:
+def _split(data: Path, config: TrainingConfig, folder: RunFolder, file: Path | None) -> Split:
     """The split of the run, of a file, or drawn by the settings."""
     source = folder.split if folder.split.exists() else file
-    if source is None:
-        return Split.draw([_facts(case, cases.get(case.name)) for case in found], config)
-    split = Split.read(source)
-    absent = sorted({*split.train, *split.election} - set(cases))
-    if absent:
-        message = f"The case {absent[0]} of this run is no longer among the labeled cases."
-        raise InputError("CASE_VANISHED", message, "Put it back, or begin a new run without it.")
-    return split
-
-
-def _facts(found: DatasetCase, case: TrainingCase | None) -> CaseFacts:
-    enhances = None if case is None else bool(case.regions[0].any())
-    return CaseFacts(found.name, found.patient, found.site, found.grade, enhances, labeled=case is not None)
+    return Split.read(source) if source is not None else Split.draw(read_facts(find_dataset(data)), config)
 
 
 def _out_of_memory(device: torch.device) -> OutOfMemoryError:

@@ -85,7 +85,7 @@ class Split:
         return {"train": self.train, "election": self.election, "test": self.test}
 
     @staticmethod
-    def draw(facts: Iterable[CaseFacts | str], config: TrainingConfig) -> Split:
+    def draw(facts: Iterable[CaseFacts], config: TrainingConfig) -> Split:
         """Split the labeled cases: all scans of a patient in one role, the strata spread over the roles evenly.
 
         The test cases are those named by the configuration, or one of its `folds`; those of the election are named,
@@ -93,7 +93,7 @@ class Split:
         named. The folds are the same for each `fold`, and each patient is in one of them.
 
         Args:
-            facts: of every case; a mere name stands for a case of which nothing else is known.
+            facts: of every case.
             config: for ``test``, ``election``, ``election_share``, ``folds``, ``fold`` and ``seed``.
 
         Raises:
@@ -101,7 +101,7 @@ class Split:
                 there are fewer patients than folds, or none is left to train on.
             UsageError: cases are named though folds are asked for.
         """
-        every = [CaseFacts(fact, fact) if isinstance(fact, str) else fact for fact in facts]
+        every = list(facts)
         patients = _patients(fact for fact in every if fact.labeled)
         _check_folds(config, len(patients))
         roles: dict[str, list[_Patient]] = {"test": _named(config.test, patients, "test")}

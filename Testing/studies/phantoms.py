@@ -78,6 +78,9 @@ def plan(output: Path, names: list[str], iterations: int, patch: int, seeds: int
         f"iterations={iterations}",
         f"decay_iterations={iterations // 3}",
         f"patch={patch}",
+        # The trainings are short.
+        "learning_rate=0.002",
+        "tumor_share=0.75",
         f"election_interval={interval}",
         f"checkpoint_interval={interval}",
         names_setting("test", test),

@@ -201,7 +201,7 @@ def test_a_resumed_run_has_the_data_that_it_began_with(data: Path, whole: Path, 
         train(cases, SMOKE.overridden(["iterations=8"]), run, resume=True)
     assert caught.value.code == "DATA_CHANGED"
     shutil.rmtree(cases / "c")
-    with pytest.raises(InputError, match="case c of this run is no longer") as caught:
+    with pytest.raises(InputError, match="case c of this run is not among") as caught:
         train(cases, SMOKE.overridden(["iterations=8"]), run, resume=True)
     assert caught.value.code == "CASE_VANISHED"
 

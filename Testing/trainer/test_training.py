@@ -10,15 +10,14 @@ import torch
 from phantoms import make_case, write_case
 
 from lckd import Case
-from lckd import prepare as preparing
 from lckd.discovery import find_case
 from lckd.engine import Engine, Settings
 from lckd.errors import InputError, LckdError, UsageError
 from lckd.labels import REGIONS
 from lckd.models import load_model
 from lckd.sequences import SEQUENCES, Sequence, parse_subset, subset_name
+from lckd_training.cache import prepare_cases
 from lckd_training.config import TrainingConfig
-from lckd_training.data import find_labeled, load_cases
 from lckd_training.evaluation import evaluate, mean_of_subsets
 from lckd_training.export import export
 from lckd_training.run import train
@@ -130,7 +129,7 @@ def test_a_run_starts_from_a_models_weights_if_its_network_is_the_same(
 
 
 def test_patches_are_reproducible_masked_and_labeled_without_interpolation(data: Path, tmp_path: Path) -> None:
-    case, config = load_cases([find_case(data / "a")], tmp_path)[0], TrainingConfig(patch=32, tumor_share=1.0)
+    case, config = prepare_cases([find_case(data / "a")], tmp_path)[0], TrainingConfig(patch=32, tumor_share=1.0)
     for number in range(6):
         first, second = (draw_patch(case, SEQUENCES[:2], config, np.random.default_rng([1, number])) for _ in range(2))
         assert all(torch.equal(first.images[s], second.images[s]) for s in first.images)
@@ -143,21 +142,6 @@ def test_patches_are_reproducible_masked_and_labeled_without_interpolation(data:
         assert (core <= whole).all()
         flair = first.images[Sequence.FLAIR][0, 0]
         assert flair[whole > 0].mean() > flair[(whole == 0) & (flair != 0)].mean(), "the label follows the image"
-
-
-def test_the_cache_is_used_and_noticed_to_be_old(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = find_labeled(data)
-    built: list[str] = []
-    load_cases(files, tmp_path, built.append)
-    load_cases(files, tmp_path, built.append)
-    assert len(built) == len(files)
-    assert files[0].labels is not None
-    files[0].labels.touch()
-    load_cases(files, tmp_path, built.append)
-    assert len(built) == len(files) + 1
-    monkeypatch.setattr(preparing, "__file__", __file__)
-    load_cases(files, tmp_path, built.append)
-    assert len(built) == 2 * len(files) + 1
 
 
 def test_schedules_start_high_and_end_at_zero() -> None:
@@ -177,15 +161,6 @@ def test_schedules_start_high_and_end_at_zero() -> None:
 def test_impossible_settings_are_refused(setting: str) -> None:
     with pytest.raises(UsageError):
         TrainingConfig().overridden([setting])
-
-
-def test_a_split_never_uses_a_case_twice() -> None:
-    names = [f"case{number}" for number in range(20)]
-    split = Split.draw(names, TrainingConfig(test=("case3",)))
-    assert sorted([*split.train, *split.election, *split.test]) == sorted(names)
-    assert len(split.election) == 4
-    with pytest.raises(InputError, match="case99"):
-        Split.draw(names, TrainingConfig(test=("case99",)))
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_its_last_good_state(data: Path, tmp_path: Path) -> None:
