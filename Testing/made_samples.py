@@ -9,7 +9,7 @@ import torch
 
 from lckd.errors import InputError
 from lckd.sequences import Sequence
-from lckd_training.data import TrainingCase
+from lckd_training.data.cases import TrainingCase
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from lckd.network import LCKDNetwork, build_network
 from lckd.sequences import subset_name
 
 from .config import TrainingConfig
-from .evaluation import read_dice
-from .run_folder import RunFolder
-from .split import Split
+from .data.split import Split
+from .evaluation.evaluate import read_dice
+from .run.folder import RunFolder
 
 
 def load_averaged(run: Path, best: bool = False) -> tuple[LCKDNetwork, TrainingConfig, int]:

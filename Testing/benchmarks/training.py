@@ -2,7 +2,7 @@
 
     python Testing/benchmarks/training.py [--data FOLDER] [--preset small-cpu] [--set KEY=VALUE]… [--steps 20]
 
-"Loop": `lckd_training.trainer.Trainer` as it is, from the cache on disk to the updated weights, with its events.
+"Loop": `lckd_training.run.trainer.Trainer` as it is, from the cache on disk to the updated weights, with its events.
 "Bare step": forward, backward and optimizer step of the same network on the same samples, drawn before; the two take
 turns in blocks, since other work on the computer changes with time. Without --data, phantoms are made.
 """
@@ -21,13 +21,13 @@ from typing import Any
 import torch
 
 from lckd.device import choose_device, describe_device
-from lckd_training.cache import prepare_cases
 from lckd_training.config import TrainingConfig
-from lckd_training.data import find_labeled
+from lckd_training.data.cache import prepare_cases
+from lckd_training.data.cases import find_labeled
 from lckd_training.distributed import Group
-from lckd_training.run_folder import RunFolder
-from lckd_training.sampling import Sample
-from lckd_training.trainer import Trainer
+from lckd_training.method.sampling import Sample
+from lckd_training.run.folder import RunFolder
+from lckd_training.run.trainer import Trainer
 
 BLOCK = 5
 

@@ -20,7 +20,7 @@ import yaml
 from results import write_results
 from runs import VARIANTS, Run, carry_out_all, keep_options, names_setting
 
-from lckd_training.datasets import find_dataset
+from lckd_training.data.datasets import find_dataset
 
 #: Elections and checkpoints of a training.
 _ELECTIONS = 10

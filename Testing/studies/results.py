@@ -14,9 +14,9 @@ from runs import VARIANTS, Run, lckd
 from lckd.labels import REGIONS, Region
 from lckd.sequences import Sequence as MRI
 from lckd.sequences import Subset, subset_name, subsets_of
-from lckd_training.compare import CaseDice, Evaluation
-from lckd_training.evaluation import write_csv, write_text
-from lckd_training.significance import advantage, wilcoxon
+from lckd_training.evaluation.compare import CaseDice, Evaluation
+from lckd_training.evaluation.evaluate import write_csv, write_text
+from lckd_training.evaluation.significance import advantage, wilcoxon
 
 #: The sequences in which a region is visible, the teachers that the paper expects; the first one is meant by "teacher".
 VISIBLE: Mapping[Region, tuple[MRI, ...]] = {

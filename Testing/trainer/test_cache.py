@@ -18,9 +18,9 @@ from lckd import Case, prepare
 from lckd.discovery import CaseFiles, find_case
 from lckd.errors import InputError, OutOfMemoryError, OutputError
 from lckd.sequences import SEQUENCES, Sequence, parse_subset
-from lckd_training import cache as caching
-from lckd_training.cache import prepare_cases
-from lckd_training.data import find_labeled
+from lckd_training.data import cache as caching
+from lckd_training.data.cache import prepare_cases
+from lckd_training.data.cases import find_labeled
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ _KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from lckd_training.cache import prepare_cases
-from lckd_training.data import find_labeled
+from lckd_training.data.cache import prepare_cases
+from lckd_training.data.cases import find_labeled
 
 saved, save = [], np.save
 def save_or_die(path, array):
@@ -285,7 +285,7 @@ _MANY = """
 import sys
 from pathlib import Path
 from lckd.discovery import CaseFiles, find_case
-from lckd_training.cache import prepare_cases
+from lckd_training.data.cache import prepare_cases
 
 if __name__ == "__main__":
     case = find_case(Path(sys.argv[1]))

@@ -16,12 +16,12 @@ from lckd.errors import InputError, UsageError
 from lckd.labels import REGIONS, Region
 from lckd.metrics import EMPTY_HD95_MM
 from lckd.sequences import SEQUENCES, Sequence, parse_subset, subset_name, subsets_of
-from lckd_training.compare import advantages, alpha_points, read_evaluations, write_evaluations
-from lckd_training.evaluation import mean_of_subsets, write_scores
-from lckd_training.lesionwise import LesionScores
-from lckd_training.scores import Score
-from lckd_training.significance import advantage, bootstrap
-from lckd_training.tables import Row, Table, best_of, latex, markdown
+from lckd_training.evaluation.compare import advantages, alpha_points, read_evaluations, write_evaluations
+from lckd_training.evaluation.evaluate import mean_of_subsets, write_scores
+from lckd_training.evaluation.lesionwise import LesionScores
+from lckd_training.evaluation.scores import Score
+from lckd_training.evaluation.significance import advantage, bootstrap
+from lckd_training.evaluation.tables import Row, Table, best_of, latex, markdown
 
 HERE = Path(__file__).parent
 #: Table 1 of the paper: ET, TC, WT of U-HeMIS, U-HVED, Robust-MSeg and mmFormer against LCKD.

@@ -16,10 +16,10 @@ from lckd.images import ImageFile, read_grid
 from lckd.labels import LabelConvention
 from lckd.nifti import has_full_length
 from lckd.sequences import SEQUENCES, parse_subset, subset_name
-from lckd_training.check import CaseCheck, check_cases
-from lckd_training.check_words import totals
-from lckd_training.data import find_labeled
-from lckd_training.datasets import find_dataset, folders_without_sequences
+from lckd_training.check.check import CaseCheck, check_cases
+from lckd_training.check.words import totals
+from lckd_training.data.cases import find_labeled
+from lckd_training.data.datasets import find_dataset, folders_without_sequences
 
 FLAIR, T1, T1C, T2 = SEQUENCES
 B21, B24, MSD = LabelConvention.BRATS2021, LabelConvention.BRATS2024, LabelConvention.MSD

@@ -24,10 +24,10 @@ from lckd.models import load_model
 from lckd.preview import TISSUE_COLORS
 from lckd.reference import Reference
 from lckd.sequences import SEQUENCES, parse_subset, subsets_of
-from lckd_training.case_choice import LeftOut, choose_cases
-from lckd_training.evaluation import evaluate
-from lckd_training.qualitative import draw_panel, median_case, shown_subsets
-from lckd_training.scores import Score
+from lckd_training.evaluation.case_choice import LeftOut, choose_cases
+from lckd_training.evaluation.evaluate import evaluate
+from lckd_training.evaluation.qualitative import draw_panel, median_case, shown_subsets
+from lckd_training.evaluation.scores import Score
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from made_lesions import Pair, blocks, fingerprint, made_pairs, real_pair
 
 from lckd.labels import REGIONS, LabelConvention, regions_from_labels
 from lckd.metrics import dice
-from lckd_training.lesionwise import lesion_scores, pooled_hd95_mm
-from lckd_training.scores import sensitivity
+from lckd_training.evaluation.lesionwise import lesion_scores, pooled_hd95_mm
+from lckd_training.evaluation.scores import sensitivity
 
 RECORDED = json.loads(Path(__file__).with_name("brats_evaluation.json").read_text(encoding="utf-8"))["pairs"]
 UNIT = (1.0, 1.0, 1.0)

@@ -12,9 +12,9 @@ from phantoms import write_case
 
 from lckd.discovery import find_case
 from lckd.errors import InputError, LckdError
-from lckd_training.cache import prepare_cases
-from lckd_training.data import TrainingCase
-from lckd_training.loading import PatchLoader
+from lckd_training.data.cache import prepare_cases
+from lckd_training.data.cases import TrainingCase
+from lckd_training.data.loading import PatchLoader
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from lckd.labels import REGIONS, Region
 from lckd.network import PRESETS, Encodings
 from lckd.predictor import Predictor
 from lckd.sequences import SEQUENCES, Sequence, Subset
-from lckd_training.data import TrainingCase
-from lckd_training.election import Election, count_up, count_votes, elect, teaching
-from lckd_training.losses import distillation_loss, task_loss
+from lckd_training.data.cases import TrainingCase
+from lckd_training.method.election import Election, count_up, count_votes, elect, teaching
+from lckd_training.method.losses import distillation_loss, task_loss
 
 FLAIR, T1, T1C, T2 = SEQUENCES
 

@@ -11,11 +11,11 @@ from lckd.errors import UsageError
 from lckd.network import LCKDNetwork, NetworkConfig, build_network
 from lckd.sequences import SEQUENCES
 from lckd_training.config import TrainingConfig
-from lckd_training.losses import task_loss
-from lckd_training.objective import Objective
-from lckd_training.optimization import Optimization
-from lckd_training.sampling import Sample
-from lckd_training.supervision import DeepSupervision
+from lckd_training.method.losses import task_loss
+from lckd_training.method.objective import Objective
+from lckd_training.method.sampling import Sample
+from lckd_training.method.supervision import DeepSupervision
+from lckd_training.run.optimization import Optimization
 
 CPU = torch.device("cpu")
 TINY = NetworkConfig(channels=(4, 8, 8), decoder_channels=(4, 8), decoder_convs=(1, 1))
@@ -105,7 +105,7 @@ def test_the_average_follows_the_weights() -> None:
 
 
 def test_half_precision_is_refused_where_the_hardware_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lckd_training.optimization.cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr("lckd_training.run.optimization.cpu_has_bfloat16", lambda: False)
     network = build_network(TINY)
     for name in ("float16", "bfloat16"):
         with pytest.raises(UsageError, match=f"no instructions for {name}"):

@@ -19,11 +19,11 @@ from phantoms import make_case, write_case
 from lckd.errors import CancelledError, InputError, LckdError, OutputError
 from lckd.models import load_model
 from lckd.sequences import SEQUENCES, parse_subset
-from lckd_training import run_folder
 from lckd_training.config import TrainingConfig
 from lckd_training.export import export
-from lckd_training.run import train
-from lckd_training.run_folder import RunFolder
+from lckd_training.run import folder as run_folder
+from lckd_training.run.folder import RunFolder
+from lckd_training.run.train import train
 
 SMOKE = TrainingConfig.preset("smoke").overridden(
     ["iterations=6", "election_interval=2", "checkpoint_interval=2", "election=[b]", "patch=16", "subsets_per_step=1"]
@@ -217,7 +217,7 @@ def test_half_a_line_of_a_killed_run_does_not_spoil_the_next(tmp_path: Path) -> 
 
 def test_an_error_of_the_program_is_left_word_of(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for error, reason in ((ZeroDivisionError, "failed"), (KeyboardInterrupt, "interrupted")):
-        monkeypatch.setattr("lckd_training.trainer.elect", lambda *_, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr("lckd_training.run.trainer.elect", lambda *_, error=error: (_ for _ in ()).throw(error))
         run = tmp_path / error.__name__
         with pytest.raises(error):
             train(data, SMOKE, run, cache=tmp_path / "cache")

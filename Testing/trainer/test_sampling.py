@@ -9,8 +9,8 @@ import torch
 
 from lckd.sequences import SEQUENCES, Subset
 from lckd_training.config import TrainingConfig
-from lckd_training.data import TrainingCase
-from lckd_training.sampling import BatchDrawer, Sample, draw_held_out, draw_present
+from lckd_training.data.cases import TrainingCase
+from lckd_training.method.sampling import BatchDrawer, Sample, draw_held_out, draw_present
 
 FLAIR, T1, T1C, T2 = SEQUENCES
 PATCH = TrainingConfig(patch=16, seed=5)

@@ -13,9 +13,9 @@ from phantoms import make_case, write_case
 
 from lckd.errors import InputError, UsageError
 from lckd_training.config import TrainingConfig
-from lckd_training.data import read_facts
-from lckd_training.datasets import find_dataset
-from lckd_training.split import CaseFacts, Split
+from lckd_training.data.cases import read_facts
+from lckd_training.data.datasets import find_dataset
+from lckd_training.data.split import CaseFacts, Split
 
 
 def made_facts(patients: int, seed: int = 0) -> list[CaseFacts]:

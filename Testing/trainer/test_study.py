@@ -18,8 +18,8 @@ from lckd.cli import run as run_lckd
 from lckd.labels import REGIONS, Region
 from lckd.network import PRESETS, NetworkConfig
 from lckd.sequences import SEQUENCES, Sequence, subsets_of
-from lckd_training import significance
-from lckd_training.compare import CaseDice
+from lckd_training.evaluation import significance
+from lckd_training.evaluation.compare import CaseDice
 from lckd_training.phantom import Phantom, PhantomSettings, generate_phantom, write_phantom
 
 STUDIES = Path(__file__).parents[1] / "studies"

@@ -11,10 +11,10 @@ from lckd.labels import REGIONS, Region
 from lckd.network import Encodings, NetworkConfig, build_network
 from lckd.sequences import SEQUENCES, Sequence
 from lckd_training.distributed import Group
-from lckd_training.election import teaching
-from lckd_training.losses import distillation_loss, task_loss
-from lckd_training.sampling import Sample, draw_present
-from lckd_training.teacher_weights import TeacherWeights, mixed
+from lckd_training.method.election import teaching
+from lckd_training.method.losses import distillation_loss, task_loss
+from lckd_training.method.sampling import Sample, draw_present
+from lckd_training.method.teacher_weights import TeacherWeights, mixed
 
 FLAIR, T1, T1C, T2 = SEQUENCES
 CPU = torch.device("cpu")

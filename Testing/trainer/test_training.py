@@ -16,15 +16,15 @@ from lckd.errors import InputError, LckdError, UsageError
 from lckd.labels import REGIONS
 from lckd.models import load_model
 from lckd.sequences import SEQUENCES, Sequence, parse_subset, subset_name
-from lckd_training.cache import prepare_cases
 from lckd_training.config import TrainingConfig
-from lckd_training.evaluation import evaluate, mean_of_subsets
+from lckd_training.data.cache import prepare_cases
+from lckd_training.data.split import Split
+from lckd_training.evaluation.evaluate import evaluate, mean_of_subsets
 from lckd_training.export import export
-from lckd_training.run import train
-from lckd_training.run_folder import RunFolder
-from lckd_training.sampling import draw_patch
-from lckd_training.schedule import learning_rate
-from lckd_training.split import Split
+from lckd_training.method.sampling import draw_patch
+from lckd_training.run.folder import RunFolder
+from lckd_training.run.schedule import learning_rate
+from lckd_training.run.train import train
 
 SMOKE = TrainingConfig.preset("smoke").overridden(
     [

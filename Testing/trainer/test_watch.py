@@ -18,14 +18,14 @@ import pytest
 
 from lckd.errors import InputError, UsageError
 from lckd.sequences import SEQUENCES
-from lckd_training import progress_line
+from lckd_training.cli import progress_line
+from lckd_training.cli.progress_line import ProgressLine
+from lckd_training.cli.status_words import describe_status, duration
+from lckd_training.cli.stopping import StopRequest
 from lckd_training.config import TrainingConfig
-from lckd_training.events import EventReader, History, Start, parse_event
-from lckd_training.progress_line import ProgressLine
-from lckd_training.status import State, read_status
-from lckd_training.status_words import describe_status, duration
-from lckd_training.stopping import StopRequest
-from lckd_training.tensorboard_log import TensorBoardLog
+from lckd_training.watching.events import EventReader, History, Start, parse_event
+from lckd_training.watching.status import State, read_status
+from lckd_training.watching.tensorboard_log import TensorBoardLog
 
 NOW = 1_000_000.0
 DICE = {sequence.value: {"ET": 0.1, "TC": 0.2, "WT": 0.3 + sequence.index / 10} for sequence in SEQUENCES}
@@ -110,7 +110,8 @@ def test_what_is_done_again_after_a_resume_counts_once() -> None:
 
 
 def test_reading_events_loads_the_standard_library_alone(subprocess_environment: dict[str, str]) -> None:
-    code = "import sys; before = set(sys.modules); import lckd_training.events; print(*(set(sys.modules) - before))"
+    name = "lckd_training.watching.events"
+    code = f"import sys; before = set(sys.modules); import {name}; print(*(set(sys.modules) - before))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=True
     )

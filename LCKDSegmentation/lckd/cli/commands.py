@@ -20,10 +20,10 @@ _COMMANDS = {
     "models": "lckd.cli.models:models",
     "identify": "lckd.cli.identify:identify",
     "doctor": "lckd.cli.doctor:doctor",
-    "data": "lckd_training.cli:data",
-    "train": "lckd_training.cli:train",
-    "evaluate": "lckd_training.cli:evaluate",
-    "export": "lckd_training.cli:export",
+    "data": "lckd_training.cli.data:data",
+    "train": "lckd_training.cli.train:train",
+    "evaluate": "lckd_training.cli.evaluate:evaluate",
+    "export": "lckd_training.cli.export:export",
 }
 _EPILOG = """
 \b

@@ -1,0 +1,1 @@
+"""``lckd data check``: what a data set has, lacks, and has wrong."""

@@ -1,0 +1,1 @@
+"""The method: what is drawn, decoded, distilled and elected (Eq. 1 to 7)."""

@@ -1,0 +1,258 @@
+"""The training loop, resumable after any interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from lckd.device import place
+from lckd.errors import LckdError, OutputError, UsageError
+from lckd.labels import Region
+from lckd.memory import resident_mb
+from lckd.models import load_model
+from lckd.network import LCKDNetwork, build_network
+from lckd.predictor import Predictor
+from lckd.sequences import Sequence
+
+from ..config import TrainingConfig
+from ..data.cases import TrainingCase
+from ..data.loading import PatchLoader
+from ..distributed import Group
+from ..method.election import Election, count_up, count_votes, elect, teaching
+from ..method.losses import Teaching
+from ..method.objective import Objective
+from ..method.sampling import BatchDrawer, Sample, draw_held_out
+from ..method.teacher_weights import TeacherWeights
+from .folder import RunFolder
+from .optimization import Optimization
+
+Announce = Callable[[dict[str, Any]], None]
+
+
+class Trainer:
+    """A run: network, optimization, teachers, and the number of iterations done.
+
+    Args:
+        config: the resolved settings.
+        folder: where everything is written; `resume` takes up a checkpoint in it.
+        cases: cases to train on.
+        election: cases that elect the teachers, or teach their weights; the network never learns from them.
+        group: the processes that train together.
+        announce: gets every event that is also written to ``events.jsonl``.
+        should_stop: asked after each iteration.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        folder: RunFolder,
+        cases: list[TrainingCase],
+        election: list[TrainingCase],
+        group: Group,
+        announce: Announce = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.folder, self.election = config, folder, election
+        self.group, self.announce, self.should_stop = group, announce, should_stop
+        self.device = group.device
+        self.network = place(_first_network(config), self.device)
+        _require_stride(config, self.network)
+        objective = place(Objective(self.network, config), self.device)
+        self.optimization = Optimization(objective, self.network, config, self.device)
+        self.network.recomputes = config.checkpoint_activations
+        if config.compile:
+            self.network.encoder.compile()
+        self.objective = objective
+        self.shared = group.share(objective)
+        self.draw = BatchDrawer(cases, config, group.rank)
+        self.teachers: dict[Region, Sequence] = {}
+        self.weights = TeacherWeights(config.weights_rate, config.weights_decay, self.device)
+        self.best = 0.0
+        self.iteration = 0
+
+    def resume(self) -> None:
+        """Take up the last checkpoint of the folder, if there is one."""
+        state = self.folder.load_checkpoint()
+        if state is None:
+            return
+        self.objective.load_state_dict(state["objective"])
+        self.optimization.load(state)
+        self.weights.load(state["weights"])
+        self.teachers = {Region(r): Sequence(s) for r, s in state["teachers"].items()}
+        self.best, self.iteration = state["best"], state["iteration"]
+
+    def run(self) -> bool:
+        """Train up to the configured number of iterations; return whether that was reached.
+
+        Raises:
+            LckdError: the loss is no longer a number, or a file cannot be written; the last checkpoint is kept.
+        """
+        config, pin = self.config, self.device.type == "cuda"
+        self._report(event="start", iteration=self.iteration, **self._circumstances())
+        with PatchLoader(self.draw, self.iteration, config.iterations, config.workers, pin) as loader:
+            for parts in loader:
+                stopping = self._step(parts, loader.waited)
+                self.iteration += 1
+                if self.iteration % config.election_interval == 0:
+                    self._elect()
+                if config.teachers == "learned" and self.iteration % config.weights_interval == 0:
+                    self._learn_weights()
+                last = stopping or self.iteration == config.iterations
+                if last or self.iteration % config.checkpoint_interval == 0:
+                    self._save()
+                if stopping:
+                    break
+        finished = self.iteration == config.iterations
+        self._report(event="end", iteration=self.iteration, reason="finished" if finished else "interrupted")
+        return finished
+
+    def report_end(self, reason: str, error: LckdError | None = None) -> None:
+        """Leave word of what ended the run, if that can be written."""
+        words = {} if error is None else {"code": error.code, "message": error.message}
+        with contextlib.suppress(OutputError):
+            self._report(event="end", iteration=self.iteration, reason=reason, **words)
+
+    def teaching(self) -> Teaching:
+        """How much each sequence teaches now."""
+        if self.config.teachers == "learned":
+            return self.weights.teaching()
+        return teaching(self.teachers, self.config.teachers == "several")
+
+    def _step(self, parts: list[Sample], waited: float) -> bool:
+        """One optimizer step on a batch; return whether somebody wants to stop after it."""
+        started = time.perf_counter()
+        terms = self._add_gradients(parts)
+        values = self.group.sum(np.array([*terms, float(self._wants_to_stop())])) / self.group.size
+        if not np.isfinite(values).all():
+            raise _not_finite(parts)
+        rate = self.optimization.step(self.iteration)
+        self._report(
+            event="step",
+            iteration=self.iteration,
+            loss=values[0],
+            loss_task=values[1],
+            loss_ckd=values[2],
+            lr=rate,
+            present=[sequence.value for sequence in parts[0].present],
+            seconds=waited + time.perf_counter() - started,
+            seconds_data=waited,
+            memory_mb=self._memory_mb(),
+        )
+        return values[3] > 0
+
+    def _add_gradients(self, parts: list[Sample]) -> list[float]:
+        """Add the gradient of Eq. 7 over the batch, and return loss, task loss and distillation loss."""
+        strengths, total = self.teaching(), torch.zeros(3, device=self.device)
+        for number, part in enumerate(parts):
+            share = len(part.cases) / self.config.batch
+            subsets = self.draw.subsets(part.present, self.iteration)
+            with self.group.adding(self.shared, number == len(parts) - 1):
+                with self.optimization.computing():
+                    loss, terms = self.shared(part.to(self.device), subsets, strengths)
+                self.optimization.backward(share * loss)
+            total += share * terms
+        return total.tolist()
+
+    def _elect(self) -> None:
+        """Each process polls its share of the election cases with the averaged weights."""
+        own = self.election[self.group.rank :: self.group.size]
+        predictor = Predictor(self.optimization.average, self.device, half=self.optimization.dtype is not None)
+        election = count_up(self.group.sum(count_votes(predictor, own, self.config.election_dice == "soft")))
+        self.teachers = elect(election, self.teachers)
+        self._report(event="election", iteration=self.iteration, **_as_event(election, self.teachers))
+        if election.score > self.best:
+            self.best = election.score
+            if self.group.is_first:
+                state = {"average": self.optimization.average.state_dict(), "iteration": self.iteration}
+                self.folder.save_best(state)
+            self._report(event="checkpoint", iteration=self.iteration, best=True)
+
+    def _learn_weights(self) -> None:
+        """Each process draws its share of the held-out patches; all follow the mean gradient."""
+        draws = range(self.group.rank, self.config.weights_draws, self.group.size)
+        for number in draws:
+            sample = draw_held_out(self.election, self.config, self.iteration, number).to(self.device)
+            with self.optimization.computing():
+                self.weights.add_gradient(self.network, sample)
+        self.weights.update(self.config.weights_draws, self.group)
+        weights = {r.value: {s.value: w for s, w in row.items()} for r, row in self.weights.weights().items()}
+        self._report(event="weights", iteration=self.iteration, weights=weights)
+
+    def _save(self) -> None:
+        if self.group.is_first:
+            state = {
+                "objective": self.objective.state_dict(),
+                "weights": self.weights.state(),
+                "teachers": {region.value: sequence.value for region, sequence in self.teachers.items()},
+                "best": self.best,
+                "iteration": self.iteration,
+            }
+            self.folder.save_checkpoint(state | self.optimization.state(), self.iteration, self.config.keep_checkpoints)
+        self._report(event="checkpoint", iteration=self.iteration, best=False)
+
+    def _wants_to_stop(self) -> bool:
+        return self.group.is_first and (self.should_stop() or self.folder.stop.exists())
+
+    def _memory_mb(self) -> float | None:
+        if self.device.type == "cuda":
+            return round(torch.cuda.max_memory_allocated(self.device) / 2**20, 1)
+        return resident_mb()
+
+    def _circumstances(self) -> dict[str, Any]:
+        return {
+            "iterations": self.config.iterations,
+            "batch": self.config.batch,
+            "device": str(self.device),
+            "processes": self.group.size,
+            "pid": os.getpid(),
+            "host": platform.node(),
+        }
+
+    def _report(self, **event: Any) -> None:
+        if self.group.is_first:
+            event["time"] = round(time.time(), 3)
+            self.folder.append_event(event)
+            self.announce(event)
+
+
+def _as_event(election: Election, teachers: dict[Region, Sequence]) -> dict[str, Any]:
+    return {
+        "dice": {s.value: {r.value: value for r, value in row.items()} for s, row in election.single.items()},
+        "full": {region.value: value for region, value in election.full.items()},
+        "score": election.score,
+        "teachers": {region.value: sequence.value for region, sequence in teachers.items()},
+    }
+
+
+def _not_finite(parts: list[Sample]) -> LckdError:
+    cases = ", ".join(dict.fromkeys(name for part in parts for name in part.cases))
+    message = f"The training loss is no longer a number, at a patch of {cases}; the last checkpoint is kept."
+    return LckdError("LOSS_NOT_FINITE", message, "Resume with a lower learning rate, and check that case.")
+
+
+def _first_network(config: TrainingConfig) -> LCKDNetwork:
+    """The network before the first step: with the weights of the model to start from, if there is one."""
+    if not config.start_from:
+        return build_network(config.network)
+    model = load_model(config.start_from)
+    if model.network.config != config.network:
+        raise UsageError(
+            "BAD_SETTING",
+            f"The model '{model.name}' to start from has another network than the settings describe.",
+            "Set size and imputation as its card says, or start from another model.",
+        )
+    return model.network.train()
+
+
+def _require_stride(config: TrainingConfig, network: LCKDNetwork) -> None:
+    if any(length % step for length, step in zip(config.patch, network.stride, strict=True)):
+        message = f"The size {config.size} takes patches of multiples of {network.stride} voxels, not {config.patch}."
+        raise UsageError("BAD_SETTING", message, "Correct the setting patch.")
