@@ -65,6 +65,7 @@ class TrainingConfig:
         "the authors' code",
         ("strong", "light", "none"),
     )
+    exclude: tuple[str, ...] = _setting((), "names of the cases that are left out, as if they were not there")
     test: tuple[str, ...] = _setting((), "names of the cases that are kept out altogether")
     election: tuple[str, ...] = _setting((), "names of the cases that elect, never trained on; empty: drawn")
     election_share: float = _setting(0.2, "share of the training patients that elect", least=0, most=0.9)

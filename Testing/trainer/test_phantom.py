@@ -181,6 +181,19 @@ def test_enhancement_is_in_t1c_alone(small_template: anatomy.Anatomy) -> None:
     assert np.abs(gain[~ndimage.binary_dilation(labels == ET, iterations=6)]).max() == 0
 
 
+def test_the_core_can_be_made_visible_in_t1c_alone(small_template: anatomy.Anatomy) -> None:
+    """The same case with the whole core relabeled as edema: equal in all sequences but T1c, voxel by voxel."""
+    plan = TumorPlan(radius=8, edema_ml=4, mass_effect=0.2, enhancing=True)
+    brain, labels = grow_tumor(small_template, plan, np.random.default_rng(3))
+    without = np.where(labels > 0, ED, 0).astype(np.uint8)
+    core, plain = (
+        render_sequences(brain, tumor, 0.05, 0.03, np.random.default_rng(4), necrosis=0) for tumor in (labels, without)
+    )
+    for sequence in (Sequence.FLAIR, Sequence.T1, Sequence.T2):
+        np.testing.assert_array_equal(core[sequence], plain[sequence])
+    assert (core[Sequence.T1C] != plain[Sequence.T1C])[labels == NCR].mean() > 0.5
+
+
 def test_edema_spares_fluid_and_prefers_white_matter(small_template: anatomy.Anatomy) -> None:
     plan = TumorPlan(radius=7, edema_ml=6, mass_effect=0.2, enhancing=True)
     brain, labels = grow_tumor(small_template, plan, np.random.default_rng(1))

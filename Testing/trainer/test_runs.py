@@ -22,6 +22,7 @@ from lckd.sequences import SEQUENCES, parse_subset
 from lckd_training.config import TrainingConfig
 from lckd_training.export import export
 from lckd_training.run import folder as run_folder
+from lckd_training.run.estimate import estimate
 from lckd_training.run.folder import RunFolder
 from lckd_training.run.train import train
 
@@ -233,6 +234,26 @@ def test_a_run_says_what_it_is_made_of(whole: Path) -> None:
     assert start["packages"]["torch"] == torch.__version__
     assert start["seed"] == SMOKE.seed
     assert start["revision"] is None or len(start["revision"].rstrip("+")) == 40
+
+
+def test_an_excluded_case_is_left_out_also_of_a_run_that_has_begun(data: Path, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    train(data, SMOKE.overridden(["iterations=10", "exclude=[c]"]), run, resume=True)
+    later = [event for event in events(run, "step") if event["iteration"] >= SMOKE.iterations]
+    assert len(later) == 4
+    with pytest.raises(InputError) as caught:
+        train(data, SMOKE.overridden(["exclude=[a, c]"]), tmp_path / "none")
+    assert caught.value.code == "NO_TRAINING_CASE"
+
+
+def test_an_estimate_is_made_by_real_iterations_and_leaves_nothing(data: Path) -> None:
+    config = SMOKE.overridden(["iterations=1000", "election_interval=100"])
+    found = estimate(data, config, "cpu")
+    steps, elections = 1000 * found.seconds_per_iteration, 10 * found.seconds_per_election_case
+    assert found.seconds == pytest.approx(steps + elections, rel=0.01)
+    assert found.seconds_per_iteration > 0
+    assert (found.iterations, found.cases, found.device) == (1000, 3, "cpu")
 
 
 def test_a_split_file_is_followed(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -33,8 +34,15 @@ data.add_command(split)
     show_default=True,
     help="Size of the brain and its tumor; small ones train faster.",
 )
+@click.option(
+    "--necrosis",
+    type=click.FloatRange(0.0, 1.0),
+    default=1.0,
+    show_default=True,
+    help="Contrast of necrosis outside T1c; 0: only T1c shows the tumor core.",
+)
 @json_option
-def phantom(output: Path, count: int, seed: int, scale: float, as_json: bool) -> None:
+def phantom(output: Path, count: int, seed: int, scale: float, necrosis: float, as_json: bool) -> None:
     """Make synthetic cases of a brain with a glioma, labeled, in the layout of BraTS 2023.
 
     The same seed gives the same case. In each, the enhancing rim differs from the edema in T1c alone.
@@ -46,10 +54,11 @@ def phantom(output: Path, count: int, seed: int, scale: float, as_json: bool) ->
     from ..phantom import PhantomSettings, generate_phantom, write_phantom
 
     console = open_console(as_json)
+    settings = dataclasses.replace(PhantomSettings.scaled(scale), necrosis=necrosis)
     names = [f"phantom-{number:04d}" for number in range(seed, seed + count)]
     for done, name in enumerate(names):
         console.progress("generate", done / count, name)
-        made = generate_phantom(seed + done, PhantomSettings.scaled(scale))
+        made = generate_phantom(seed + done, settings)
         console.progress("write", (done + 0.9) / count, name)
         write_phantom(made, output / name, name)
     console.progress("write", 1.0)

@@ -132,6 +132,36 @@ def status(run: Path, as_json: bool) -> None:
     console.result(describe_status(found), **found.as_dict())
 
 
+@train.command()
+@click.option("--data", type=PATH, required=True, help="Folder of labeled cases.")
+@click.option("--preset", default="small-cpu", show_default=True, help="Name of a preset, or a YAML file of settings.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the preset.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:1|mps", help="Where to run.")
+@json_option
+def estimate(data: Path, preset: str, settings: tuple[str, ...], device: str, as_json: bool) -> None:
+    """Say how long a training will take and how much memory, by a few real iterations of it.
+
+    \b
+    Example:
+      lckd train estimate --data BraTS --preset fast
+    """
+    console = open_console(as_json)
+    console.progress("prepare", 0.0)
+    import dataclasses
+
+    from ..config import TrainingConfig
+    from ..run.estimate import estimate as measure
+    from .status_words import duration
+
+    found = measure(data, TrainingConfig.preset(preset).overridden(settings), device)
+    memory = "" if found.memory_mb is None else f", {found.memory_mb:,.0f} MB of memory"
+    words = [
+        f"{found.iterations} iterations of {found.seconds_per_iteration:.3g} s on {found.device}{memory}",
+        f"With the elections about {duration(found.seconds)}, if nothing else runs",
+    ]
+    console.result(words, **dataclasses.asdict(found))
+
+
 @train.command("settings")
 @click.option("--preset", default="small-cpu", show_default=True, help="Name of a preset, or a YAML file of settings.")
 @json_option

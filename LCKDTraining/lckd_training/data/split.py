@@ -94,14 +94,14 @@ class Split:
 
         Args:
             facts: of every case.
-            config: for ``test``, ``election``, ``election_share``, ``folds``, ``fold`` and ``seed``.
+            config: for ``exclude``, ``test``, ``election``, ``election_share``, ``folds``, ``fold`` and ``seed``.
 
         Raises:
             InputError: a named case does not exist or is one of several scans of a patient, two cases share a name,
                 there are fewer patients than folds, or none is left to train on.
             UsageError: cases are named though folds are asked for.
         """
-        every = list(facts)
+        every = [fact for fact in facts if fact.name not in config.exclude]
         patients = _patients(fact for fact in every if fact.labeled)
         _check_folds(config, len(patients))
         roles: dict[str, list[_Patient]] = {"test": _named(config.test, patients, "test")}
@@ -122,6 +122,11 @@ class Split:
         drawn = Draw(config.seed, config.folds, config.fold, strata, unlabeled)
         train, election, test = (tuple(sorted(case for p in roles[role] for case in p.cases)) for role in ROLES)
         return Split(train, election, test, drawn)
+
+    def without(self, names: Iterable[str]) -> Split:
+        """The same without these cases."""
+        left = (tuple(case for case in cases if case not in set(names)) for cases in self.roles.values())
+        return Split(*left, drawn=self.drawn)
 
     def write(self, path: Path) -> None:
         """Write as JSON.

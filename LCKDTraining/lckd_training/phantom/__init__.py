@@ -2,7 +2,7 @@
 
 The brain is the ICBM152 2009a template that nilearn carries, deformed at random; in it grows a tumor with necrosis, an
 enhancing rim and edema. The rim differs from the edema around it in T1c alone; edema shows in FLAIR and T2, necrosis in
-all. One call of :func:`generate_phantom` is one patient who does not exist.
+all, or, if so set, in T1c alone. One call of :func:`generate_phantom` is one patient who does not exist.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class PhantomSettings:
         deformation_mm: amplitude of the random deformation of the brain.
         bias: standard deviation of the logarithm of the receive field.
         noise: standard deviation of the Rician noise, as a fraction of white matter.
+        necrosis: how much of its contrast necrosis has outside T1c; 0: only T1c shows the tumor core.
         scale: size of the brain as a fraction of the template's, for small and quick cases; the voxels stay 1 mm, and
             the tumor's sizes and the deformation are what the other settings say.
 
@@ -58,6 +59,7 @@ class PhantomSettings:
     deformation_mm: float = 2.5
     bias: float = 0.08
     noise: float = 0.03
+    necrosis: float = 1.0
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -66,7 +68,7 @@ class PhantomSettings:
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
                 raise _bad_setting(name, f"two numbers in order between {least:g} and {most:g}")
-        for name, most in {"enhancing": 1, "deformation_mm": 5, "bias": 0.5, "noise": 0.3}.items():
+        for name, most in {"enhancing": 1, "deformation_mm": 5, "bias": 0.5, "noise": 0.3, "necrosis": 1}.items():
             if not 0 <= getattr(self, name) <= most:
                 raise _bad_setting(name, f"a number between 0 and {most:g}")
         if not 0.3 <= self.scale <= 1:
@@ -120,7 +122,7 @@ def generate_phantom(seed: int, settings: PhantomSettings = PhantomSettings()) -
     )
     healthy = individual_anatomy(load_template(settings.scale), settings.deformation_mm, brain_rng)
     anatomy, labels = grow_tumor(healthy, plan, tumor_rng)
-    arrays = render_sequences(anatomy, labels, settings.bias, settings.noise, image_rng)
+    arrays = render_sequences(anatomy, labels, settings.bias, settings.noise, image_rng, settings.necrosis)
     box = _brain_box(anatomy.brain)
     origin = tuple(start + part.start for start, part in zip(anatomy.origin, reversed(box), strict=True))
     images = {sequence: _image(array[box], origin) for sequence, array in arrays.items()}

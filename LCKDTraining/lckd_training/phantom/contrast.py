@@ -26,7 +26,12 @@ _RIM_ENHANCEMENT, _VESSEL_ENHANCEMENT = 75.0, 65.0
 
 
 def render_sequences(
-    anatomy: Anatomy, labels: NDArray[np.uint8], bias: float, noise: float, rng: np.random.Generator
+    anatomy: Anatomy,
+    labels: NDArray[np.uint8],
+    bias: float,
+    noise: float,
+    rng: np.random.Generator,
+    necrosis: float = 1.0,
 ) -> dict[Sequence, NDArray[np.int16]]:
     """The four sequences (D, H, W), at least 1 in the brain and 0 outside.
 
@@ -36,6 +41,7 @@ def render_sequences(
         bias: standard deviation of the logarithm of the receive field.
         noise: standard deviation of the Rician noise, as a fraction of the intensity of white matter.
         rng: source of texture, bias and noise.
+        necrosis: how much of its contrast necrosis has outside T1c; 0: it looks like the edema around it.
     """
     value = {name: number for number, name in LabelConvention.BRATS2023.values.items()}
     infiltrated = _soft(labels > 0) * np.clip(0.9 + 0.1 * fractal_noise(anatomy.shape, 10, 3, rng), 0.5, 1.1)
@@ -47,7 +53,8 @@ def render_sequences(
         jitter = {tissue: mean * rng.normal(1, 0.02) for tissue, mean in INTENSITIES[sequence].items()}
         image = anatomy.wm * jitter["wm"] + anatomy.gm * jitter["gm"] + anatomy.csf * jitter["csf"]
         image += infiltrated * (jitter["edema"] - image)
-        image += necrotic * (jitter["solid"] + fluid * (jitter["fluid"] - jitter["solid"]) - image)
+        visible = necrotic if sequence is Sequence.T1C else necrosis * necrotic
+        image += visible * (jitter["solid"] + fluid * (jitter["fluid"] - jitter["solid"]) - image)
         if sequence is Sequence.T1C:
             image += enhancement
         images[sequence] = _acquire(image, anatomy.brain, bias, noise * INTENSITIES[sequence]["wm"], rng)

@@ -34,6 +34,7 @@ def record_start(folder: RunFolder, config: TrainingConfig, cases: list[Training
     if folder.provenance.exists():
         record = json.loads(folder.provenance.read_text(encoding="utf-8"))
         _require_same(record["cases"], hashes)
+        record["cases"] |= hashes
     record["starts"].append(_start(config, group))
     folder.write_text(folder.provenance, json.dumps(record, indent=1) + "\n")
 
@@ -65,7 +66,7 @@ def _start(config: TrainingConfig, group: Group) -> dict[str, Any]:
 
 
 def _require_same(before: dict[str, str], now: dict[str, str]) -> None:
-    changed = sorted(name for name, value in before.items() if now.get(name) != value)
+    changed = sorted(name for name, value in now.items() if before.get(name, value) != value)
     if changed:
         message = f"The files of {changed[0]} are not those that this run began with."
         raise InputError("DATA_CHANGED", message, "Put them back, or begin a new run.")

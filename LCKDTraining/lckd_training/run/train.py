@@ -118,7 +118,7 @@ def _run(trainer: Trainer) -> bool:
         raise
     except Exception as error:
         memory = isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error)
-        refusal = _out_of_memory(trainer.device) if memory else None
+        refusal = out_of_memory(trainer.device) if memory else None
         trainer.report_end("failed", refusal)
         if refusal is None:
             raise
@@ -131,10 +131,13 @@ def _run(trainer: Trainer) -> bool:
 def _split(data: Path, config: TrainingConfig, folder: RunFolder, file: Path | None) -> Split:
     """The split of the run, of a file, or drawn by the settings."""
     source = folder.split if folder.split.exists() else file
-    return Split.read(source) if source is not None else Split.draw(read_facts(find_dataset(data)), config)
+    if source is None:
+        return Split.draw(read_facts(find_dataset(data)), config)
+    return Split.read(source).without(config.exclude)
 
 
-def _out_of_memory(device: torch.device) -> OutOfMemoryError:
+def out_of_memory(device: torch.device) -> OutOfMemoryError:
+    """The error for settings that need more memory than there is."""
     return OutOfMemoryError(
         "OUT_OF_MEMORY",
         f"The training does not fit into the memory of {device}; the last checkpoint is kept.",
