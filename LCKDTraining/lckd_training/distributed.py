@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+
+#: How long a process waits for its peers, which may still be preparing their cases.
+_PATIENCE = timedelta(hours=2)
 
 
 class Group:
@@ -25,8 +30,10 @@ class Group:
         self.device = device
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)
         if self.size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
 
     @staticmethod
     def own_device(device: torch.device) -> torch.device:

@@ -86,15 +86,17 @@ def _begin(
         raise InputError("CASE_VANISHED", message, "Put it back, or begin a new run without it.")
 
     def tell(fraction: float, name: str) -> None:
-        event = {"event": "stage", "stage": "prepare", "fraction": fraction, "message": f"prepared {name}"}
-        folder.append_event(event := event | {"time": round(time.time(), 3)})
-        announce(event)
+        if group.is_first:
+            event = {"event": "stage", "stage": "prepare", "fraction": fraction, "message": f"prepared {name}"}
+            folder.append_event(event := event | {"time": round(time.time(), 3)})
+            announce(event)
 
-    # The first process prepares; the others map what it has made.
     if group.is_first:
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.stop.unlink(missing_ok=True)
-        prepare_cases([files[name] for name in names], cache, max(1, config.workers), tell)
+    group.barrier()
+    # Each process prepares its share, and maps what the others have made.
+    prepare_cases([files[name] for name in names[group.rank :: group.size]], cache, max(1, config.workers), tell)
     group.barrier()
     cases = prepare_cases([files[name] for name in names], cache)
     if group.is_first:
