@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-
 #: How long a process waits for its peers, which may still be preparing their cases.
 _PATIENCE = timedelta(hours=2)
 
