@@ -289,3 +289,28 @@ def test_ctrl_c_ends_a_run_after_its_iteration(
     state = RunFolder(run).load_checkpoint()
     assert state is not None
     assert state["iteration"] == len(losses(run))
+
+
+def test_a_run_is_stopped_from_elsewhere(
+    data: Path, whole: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    lckd = [sys.executable, "-m", "lckd"]
+
+    def stop(run: Path) -> subprocess.CompletedProcess[str]:
+        words = [*lckd, "train", "stop", str(run)]
+        return subprocess.run(words, env=subprocess_environment, capture_output=True, text=True)
+
+    refused = stop(whole)
+    assert refused.returncode == InputError.exit_status
+    assert "it is finished" in refused.stderr
+    asked: list[subprocess.CompletedProcess[str]] = []
+
+    def ask(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and not asked:
+            asked.append(stop(folder.path))
+
+    with pytest.raises(CancelledError):
+        train(data, SMOKE, folder.path, announce=ask)
+    assert asked[0].returncode == 0, asked[0].stderr
+    assert len(losses(folder.path)) < SMOKE.iterations

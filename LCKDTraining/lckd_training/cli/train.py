@@ -133,6 +133,30 @@ def status(run: Path, as_json: bool) -> None:
 
 
 @train.command()
+@click.argument("run", type=PATH)
+@json_option
+def stop(run: Path, as_json: bool) -> None:
+    """Ask a training, also one that goes on elsewhere, to stop after its iteration; --resume goes on from there.
+
+    \b
+    Example:
+      lckd train stop run
+    """
+    console = open_console(as_json)
+    from lckd.errors import InputError
+
+    from ..run.folder import RunFolder
+    from ..watching.status import State, read_status
+
+    found = read_status(run)
+    if found.state not in (State.PREPARING, State.TRAINING):
+        words = f"The run in {run} is not under way: it is {found.state.value}."
+        raise InputError("NOT_RUNNING", words, "Start it with --resume.")
+    RunFolder(run).ask_to_stop()
+    console.result([f"{run} stops after its iteration."], run=str(run))
+
+
+@train.command()
 @click.option("--data", type=PATH, required=True, help="Folder of labeled cases.")
 @click.option("--preset", default="small-cpu", show_default=True, help="Name of a preset, or a YAML file of settings.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the preset.")

@@ -34,6 +34,14 @@ class RunFolder:
         self.best = self.checkpoints / "best.pt"
         self.stop = path / "stop"
 
+    def ask_to_stop(self) -> None:
+        """Let the training that writes to this folder stop after its iteration.
+
+        Raises:
+            OutputError: the folder cannot be written to.
+        """
+        self.write_text(self.stop, "")
+
     def write_text(self, path: Path, text: str) -> None:
         """Write a small text file, whole or not at all.
 
