@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -227,12 +228,12 @@ def workerCommand() -> list[str]:
 
 
 def workerEnvironment() -> qt.QProcessEnvironment:
-    """Return the environment of the application with what the worker needs; that of the application stays as it is."""
-    import lckd
-
+    """Return the environment of the application with what the engine needs; that of the application stays as it is."""
     environment = qt.QProcessEnvironment.systemEnvironment()
     before = environment.value("PYTHONPATH")
-    folders = [str(Path(lckd.__file__).parents[1]), *([before] if before else [])]
+    # The two modules lie in one folder where they are installed, and in two where they are developed.
+    found = filter(None, map(importlib.util.find_spec, ("lckd", "lckd_training")))
+    folders = [*dict.fromkeys(str(Path(str(one.origin)).parents[1]) for one in found), *([before] if before else [])]
     # Slicer's launcher puts its own folders in front of these.
     environment.insert("PYTHONPATH", os.pathsep.join(folders))
     environment.insert("PYTHONUNBUFFERED", "1")
