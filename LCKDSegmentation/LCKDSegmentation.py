@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -16,18 +13,16 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 from LCKDSegmentationLib.About import CONTRIBUTORS, acknowledgement, helpText
+from LCKDSegmentationLib.ModuleWidget import ModuleWidget
 
 if TYPE_CHECKING:
     from LCKDSegmentationLib.Logic import SegmentationLogic
     from LCKDSegmentationLib.Parameters import SegmentationParameters
     from LCKDSegmentationLib.Runs import Run, SegmentRun
-
-RELOADED = ("LCKDSegmentationLib", "lckd")
+    from LCKDSegmentationLib.Widget import SegmentationWidget
 
 
 class LCKDSegmentation(ScriptedLoadableModule):
@@ -63,115 +58,44 @@ def registerResources() -> None:
         registerSampleData()
 
 
-class LCKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class LCKDSegmentationWidget(ModuleWidget):
     """Puts the panel into Slicer, and keeps it with the scene."""
 
-    def __init__(self, parent: slicer.qMRMLWidget | None = None) -> None:
-        # Before the other one, which calls setup() where it is given no parent.
-        VTKObservationMixin.__init__(self)
-        ScriptedLoadableModuleWidget.__init__(self, parent)
+    reloaded = ("LCKDSegmentationLib", "lckd")
+
+    def makeLogic(self) -> LCKDSegmentationLogic:
+        """Return the module's logic."""
+        return LCKDSegmentationLogic()
+
+    def makePanel(self) -> SegmentationWidget:
+        """Return the panel."""
+        from LCKDSegmentationLib.Widget import SegmentationWidget
+
+        return SegmentationWidget(self.logic.runner)
+
+    def isUntouched(self, parameters: SegmentationParameters) -> bool:
+        """Whether no volume is chosen."""
+        from LCKDSegmentationLib.Parameters import chosenVolumes
+
+        return not chosenVolumes(parameters)
 
     def setup(self) -> None:
         """Build the panel when the module is opened for the first time."""
-        from LCKDSegmentationLib.Widget import SegmentationWidget
-
-        ScriptedLoadableModuleWidget.setup(self)
         # The module may have been added to a running application.
         registerResources()
-        self.logic = LCKDSegmentationLogic()
-        self.panel = SegmentationWidget(self.logic.runner)
-        self.panel.setScene(slicer.mrmlScene)
-        self.layout.addWidget(self.panel)
-        self.layout.addStretch(1)
-        self.panel.ui.parameterNodeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onParameterNodeChosen)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        ModuleWidget.setup(self)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
         self.panel.views.followLayout(slicer.mrmlScene)
-        slicer.app.connect("aboutToQuit()", self.panel.cleanUp)
-        self.showParameters()
 
-    def enter(self) -> None:
-        """The user opens this module."""
-        self.showParameters()
-        self.panel.enter()
-
-    def exit(self) -> None:
-        """The user opens another module; what is under way goes on."""
-        self.panel.exit()
-
-    def cleanup(self) -> None:
-        """The module goes away."""
-        self.removeObservers()
-        slicer.app.disconnect("aboutToQuit()", self.panel.cleanUp)
-        selector = self.panel.ui.parameterNodeSelector
-        selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self.onParameterNodeChosen)
-        self.panel.cleanUp()
-
-    def onReload(self) -> None:
-        """Reload the files of the module, of its library and of the engine's parts that the application uses."""
-        for name in [name for name in sys.modules if name.partition(".")[0] in RELOADED]:
-            del sys.modules[name]
-        importlib.invalidate_caches()
-        ScriptedLoadableModuleWidget.onReload(self)
-        if self.parent.isEntered:
-            # Slicer makes a new widget, but does not tell it that the module is open.
-            slicer.modules.LCKDSegmentationWidget.enter()
-
-    def onParameterNodeChosen(self, node: slicer.vtkMRMLScriptedModuleNode | None) -> None:
-        """The user chooses another parameter set, or has deleted the last one."""
-        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing():
-            return
-        shown = self.panel.panel.parameters
-        if node is None:
-            self.panel.setParameters(None)
-            # Not now, while the last one is being deleted.
-            qt.QTimer.singleShot(0, self.showParametersIfEntered)
-        elif shown is None or shown.parameterNode is not node:
-            self.panel.setParameters(self.logic.wrap(node))
-
-    def onSceneStartClose(self, _caller: object = None, _event: str = "") -> None:
-        """The scene is about to be closed."""
-        self.panel.closeScene()
-
-    def onSceneEndClose(self, _caller: object = None, _event: str = "") -> None:
-        """The scene was closed: begin anew, if the module is open and no other scene is being loaded."""
-        if not slicer.mrmlScene.IsBatchProcessing():
-            self.showParametersIfEntered()
-
-    def onSceneEndImport(self, _caller: object = None, _event: str = "") -> None:
-        """A scene was loaded: show the parameters saved in it, unless something is chosen in those on screen."""
-        from LCKDSegmentationLib.Parameters import chosenVolumes
-
+    def onSceneEndImport(self, caller: object = None, event: str = "") -> None:
+        """A scene was loaded, with a layout."""
         self.panel.views.followLayout(slicer.mrmlScene)
-        shown = self.panel.panel.parameters
-        saved = self.logic.getAllParameterNodes()
-        if saved and (shown is None or not chosenVolumes(shown)):
-            self.show(saved[-1])
-        else:
-            self.showParametersIfEntered()
+        ModuleWidget.onSceneEndImport(self, caller, event)
 
     def onNodeRemoved(self, _caller: object = None, _event: str = "") -> None:
         """A volume may be gone; what was made from it is let go."""
         if not slicer.mrmlScene.IsClosing():
             self.logic.runner.forgetRemovedVolumes()
-
-    def showParametersIfEntered(self) -> None:
-        """Show parameters if the user has this module open; else when it is opened next."""
-        if self.parent.isEntered:
-            self.showParameters()
-
-    def show(self, node: slicer.vtkMRMLScriptedModuleNode) -> None:
-        """Show a parameter set."""
-        self.panel.setParameters(self.logic.wrap(node))
-        self.panel.ui.parameterNodeSelector.setCurrentNode(node)
-
-    def showParameters(self) -> None:
-        """Show the parameter set that is chosen; the first one, made if there is none, where none is."""
-        shown = self.panel.panel.parameters
-        if shown is None or shown.parameterNode.GetScene() is None:
-            self.show(self.logic.getParameterNode().parameterNode)
 
 
 class LCKDSegmentationLogic(ScriptedLoadableModuleLogic):

@@ -1,4 +1,4 @@
-"""The Python packages that the worker needs: what is missing, and how it is installed after consent.
+"""The Python packages that the engine needs: what is missing, and how it is installed after consent.
 
 Nothing is installed at import, and torch is never imported here: installed packages are looked up by their metadata,
 and whether torch works is found out in a process of its own. ``PyTorchUtils``, which installs torch, imports it once
@@ -162,8 +162,8 @@ class Requirements:
                 "TORCH_BROKEN",
                 _("PyTorch is installed but does not work: {reason}.").format(reason=reason.rstrip(".")),
                 _(
-                    "Open the module PyTorch Utils, uninstall PyTorch there, restart the application and segment"
-                    " again; PyTorch is then installed anew."
+                    "Open the module PyTorch Utils, uninstall PyTorch there, restart the application and try again;"
+                    " PyTorch is then installed anew."
                 ),
             )
 
@@ -186,14 +186,14 @@ class Requirements:
                 _("Nothing is installed while the application runs tests; install them before."),
             )
         question = _(
-            "For segmentation, {count} Python packages have to be downloaded and installed into the Python of this"
-            " application. That takes several minutes and up to several gigabytes. Install them now?"
+            "For this, {count} Python packages have to be downloaded and installed into the Python of this application."
+            " That takes several minutes and up to several gigabytes. Install them now?"
         ).format(count=len(missing))
         if not self._confirm(question, names):
             raise workerError(
                 "INSTALL_DECLINED",
-                _("The Python packages that segmentation needs were not installed."),
-                _("Start the segmentation again and agree to install them."),
+                _("The Python packages that are needed for this were not installed."),
+                _("Try it again and agree to install them."),
             )
 
     def _installTorch(self, logic: Any) -> None:
@@ -227,14 +227,14 @@ class Requirements:
                     names=names
                 ),
                 _(
-                    "Connect this computer to the internet or set the proxy of pip, and segment again. Without a"
+                    "Connect this computer to the internet or set the proxy of pip, and try it again. Without a"
                     ' connection, download the packages on another computer and install them here with: "{command}"'
                 ).format(command=f"PythonSlicer -m pip install --no-index --find-links FOLDER '{first}'"),
             )
         return workerError(
             "INSTALL_FAILED",
             _("{names} could not be installed: {reason}.").format(names=names, reason=str(reason).rstrip(".")),
-            _("Restart the application and segment again; what pip said is in the Python console."),
+            _("Restart the application and try it again; what pip said is in the Python console."),
         )
 
 

@@ -15,6 +15,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LCKDSegmentationLib.EngineCommand import EngineCommand
+from LCKDSegmentationLib.Requirements import Requirements
 from LCKDSegmentationLib.WorkerProcess import pythonSlicer
 
 from .TrainingProcess import TrainingProcess, notWritable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     OnEvent = Callable[[dict[str, Any]], None]
     OnEnded = Callable[[LckdError | None], None]
 
+REQUIREMENTS_FILE = Path(__file__).parents[1] / "Resources" / "training-requirements.txt"
 #: How often the run folder is looked at.
 POLL_MILLISECONDS = 1000
 #: So long an iteration may take to end when the application does.
@@ -47,6 +49,8 @@ class TrainingLogic:
     def __init__(self, python: Callable[[], str] = pythonSlicer) -> None:
         self.current: TrainingRun | None = None
         self._python = python
+        #: Those that are under way, so that they go on though nobody else keeps them.
+        self._commands: list[EngineCommand] = []
         #: The training that this logic has started, and whether it may go on when the application ends.
         self._own: TrainingRun | None = None
         self._ownOutlives = False
@@ -171,9 +175,12 @@ class TrainingLogic:
     def close(self) -> None:
         """The module or the application ends: so does the training that was started here, unless it may go on.
 
-        It is asked to stop after its iteration, and ended if it has not in five seconds. Watching ends as well.
+        It is asked to stop after its iteration, and ended if it has not in five seconds. Watching ends as well, and so
+        do the other commands.
         """
         self._timer.stop()
+        for command in self._commands:
+            command.cancel()
         own, self._own, self.current = self._own, None, None
         if own is not None:
             slicer.app.disconnect("aboutToQuit()", self.close)
@@ -182,6 +189,7 @@ class TrainingLogic:
 
     def _run(self, arguments: Sequence[str], onEvent: OnEvent, onEnded: OnEnded) -> EngineCommand:
         command = EngineCommand(arguments, onEvent, onEnded, self._python)
+        self._commands = [*(one for one in self._commands if one.isRunning), command]
         command.start()
         return command
 
@@ -225,11 +233,37 @@ class TrainingLogic:
 
     def _waitFor(self, run: TrainingRun) -> None:
         while run.isRunning and self._own is run:
-            slicer.app.processEvents()
-            qt.QThread.msleep(_WAIT_MILLISECONDS)
+            _letTheApplicationWork()
         error = run.error()
         if error is not None:
             raise error
+
+
+def trainingRequirements() -> Requirements:
+    """Return what training, evaluation and export need of Python packages, to be installed after consent."""
+    return Requirements(REQUIREMENTS_FILE)
+
+
+def resultOf(start: Callable[[OnEvent, OnEnded], EngineCommand]) -> dict[str, Any]:
+    """Run a command of `TrainingLogic` and wait for its end, with the application alive; for scripts.
+
+    :param start: starts it with the two functions that are told of it
+    :return: the facts of its ``result`` event, also where some cases cannot be used
+    :raises LckdError: it has no result
+    """
+    results: list[dict[str, Any]] = []
+    ends: list[LckdError | None] = []
+    start(lambda event: results.append(event) if event["event"] == "result" else None, ends.append)
+    while not ends:
+        _letTheApplicationWork()
+    if ends[0] is not None and not results:
+        raise ends[0]
+    return results[-1]
+
+
+def _letTheApplicationWork() -> None:
+    slicer.app.processEvents()
+    qt.QThread.msleep(_WAIT_MILLISECONDS)
 
 
 def _path(path: str) -> str:

@@ -200,7 +200,7 @@ def _start(command: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, env=environment, creationflags=flags, **streams)
     process = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PGRP, process.pid, _NICENESS)
+        os.setpriority(os.PRIO_PGRP, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS)
     return process
 
 

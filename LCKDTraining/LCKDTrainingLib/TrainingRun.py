@@ -164,13 +164,15 @@ class TrainingRun:
         self.poll()
 
     def end(self, graceSeconds: float) -> None:
-        """Ask one of ours to stop, and kill it if it has not in time. Blocks until nothing is left."""
-        if self._process is None or not self.isOurs:
+        """Ask one of ours to stop; kill it if it has not in time, or has nothing to save. Blocks until it is gone."""
+        process = self._process
+        if process is None or not process.isRunning:
             return
-        with contextlib.suppress(Exception):
-            self.requestStop()
-        if not self._process.waitForEnd(graceSeconds):
-            self._process.kill()
+        # Where that cannot be written, there is still the other way.
+        with contextlib.suppress(OSError):
+            self._writeStopFile()
+        if self.state == "preparing" or not process.waitForEnd(graceSeconds):
+            process.kill()
         self.poll()
 
     def connectChanged(self, slot: Callable[[TrainingRun], None]) -> None:

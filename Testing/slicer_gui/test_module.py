@@ -227,7 +227,7 @@ def test_importing_the_module_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     loaded, torch = done.stdout.splitlines()[-2:]
     assert eval(loaded) == [
-        *("LCKDSegmentation", "LCKDSegmentationLib", "LCKDSegmentationLib.About"),
+        *("LCKDSegmentation", "LCKDSegmentationLib", "LCKDSegmentationLib.About", "LCKDSegmentationLib.ModuleWidget"),
         *("slicer.ScriptedLoadableModule", "slicer.i18n"),
     ]
     assert torch == "False"
