@@ -1,125 +1,130 @@
-"""The panel of the module: the commands of a training, and how a training that runs is doing."""
+"""The panel of the module: sections over one ``.ui`` file, and the parameters they show."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ctk
 import qt
+import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from LCKDSegmentationLib.About import disclaimer
-from LCKDSegmentationLib.Panel import fillTable, prepareTable
+from LCKDSegmentationLib.Dialogs import Dialogs
+from LCKDSegmentationLib.Panel import DialogsProtocol, RequirementsProtocol
+from LCKDSegmentationLib.Requirements import Requirements
+from LCKDSegmentationLib.WorkerClient import WorkerClient, sharedWorkerClient
 
-from .RunEvents import EVENTS_FILE, RunEvents, readRunEvents
+from .DataSection import DataSection
+from .Logic import TrainingLogic
+from .Parameters import MODULE_NAME, recallRun
+from .RunSection import RunSection
+from .TrainingPanel import TrainingPanel
+from .UseSection import UseSection
+from .WatchSection import WatchSection
 
-PRESETS_FOLDER = Path(__file__).parents[1] / "lckd_training" / "presets"
-TRAIN_COMMANDS = """lckd train --data DATA_FOLDER --preset PRESET -o RUN_FOLDER
-lckd train --data DATA_FOLDER --preset PRESET -o RUN_FOLDER --resume
-lckd export RUN_FOLDER -o MODEL_FOLDER
-lckd evaluate --model MODEL_FOLDER --data DATA_FOLDER -o RESULT_FOLDER"""
-SHOWN_STEPS = 10
-LOSSES = ("loss", "loss_task", "loss_ckd", "lr")
+if TYPE_CHECKING:
+    from .Parameters import TrainingParameters
+
+RESOURCES = Path(__file__).parents[1] / "Resources"
+UI_FILE = RESOURCES / "UI" / "LCKDTraining.ui"
 
 
 class TrainingWidget(qt.QWidget):
-    """Shows the commands, and the last steps and elected teachers of the run folder that is chosen."""
+    """The panel.
 
-    def __init__(self, parent: qt.QWidget | None = None) -> None:
+    :param logic: does the work
+    :param dialogs: asks for files and confirmations
+    :param requirements: installs what is missing
+    :param client: the worker that knows the devices; by default that of this session
+    """
+
+    def __init__(
+        self,
+        logic: TrainingLogic | None = None,
+        dialogs: DialogsProtocol | None = None,
+        requirements: RequirementsProtocol | None = None,
+        parent: qt.QWidget | None = None,
+        client: WorkerClient | None = None,
+    ) -> None:
         qt.QWidget.__init__(self, parent)
+        self.root = slicer.util.loadUI(str(UI_FILE))
         layout = qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.root)
+        self.ui = slicer.util.childWidgetVariables(self.root)
+        self.logic = logic or TrainingLogic()
+        needed = requirements or Requirements(RESOURCES / "requirements.txt")
+        self.panel = TrainingPanel(self.ui, self.logic, dialogs or Dialogs(self), needed)
+        self.panel.changed = self.update_
+        self.ui.disclaimerLabel.text = f"<b>{disclaimer()}</b>"
+        self.ui.parameterNodeSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE_NAME)
+        self.ui.parameterNodeSelector.setNodeTypeLabel(_("Parameter set"), "vtkMRMLScriptedModuleNode")
+        self.ui.parameterNodeSelector.baseName = MODULE_NAME
+        self.data = DataSection(self.panel, lambda: self.run.lock())
+        self.run = RunSection(self.panel, self.data, client or sharedWorkerClient())
+        self.watch = WatchSection(self.panel)
+        self.use = UseSection(self.panel)
+        self._guiTag: int | None = None
+        self._observerTag: int | None = None
+        #: Whether the next parameter set shows the training that was begun last.
+        self._recalls = True
+        self.update_()
 
-        commands = collapsible(_("Train from the command line"), layout)
-        commands.addWidget(commandBox(TRAIN_COMMANDS))
-        presets = ", ".join(sorted(file.stem for file in PRESETS_FOLDER.glob("*.yaml")))
-        commands.addWidget(wrappedLabel(_("Presets: {presets}").format(presets=presets)))
+    def setScene(self, scene: slicer.vtkMRMLScene | None) -> None:
+        """Choose among the nodes of a scene."""
+        self.root.setMRMLScene(scene)
 
-        self.runFolder = ctk.ctkPathLineEdit()
-        self.runFolder.filters = ctk.ctkPathLineEdit.Dirs
-        self.runFolder.setToolTip(_("The folder given to lckd train as -o; it holds {file}.").format(file=EVENTS_FILE))
-        self.refreshButton = qt.QPushButton(_("Read the run again"))
-        self.stateLabel = wrappedLabel(_("Choose the folder of a training run."))
-        self.stepTable, self.teacherTable = qt.QTableWidget(), qt.QTableWidget()
-        prepareTable(self.stepTable, stepHeaders())
-        prepareTable(self.teacherTable, teacherHeaders())
-        run = collapsible(_("Watch a training run"), layout)
-        for widget in (self.runFolder, self.refreshButton, self.stateLabel, self.stepTable, self.teacherTable):
-            run.addWidget(widget)
-        run.addWidget(wrappedLabel(f"<b>{disclaimer()}</b>"))
+    def setParameters(self, parameters: TrainingParameters | None) -> None:
+        """Show a parameter set, and write the user's choices into it; None: show none."""
+        before = self.panel.parameters
+        if before is not None:
+            before.disconnectGui(self._guiTag)
+            before.RemoveObserver(self._observerTag)
+        self.panel.parameters = parameters
+        if parameters is not None:
+            if self._recalls:
+                recallRun(parameters)
+                self._recalls = False
+            self._guiTag = parameters.connectParametersToGui({"outlivesSlicer": self.ui.outlivesBox})
+            self._observerTag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self.update_()
 
-        self.runFolder.connect("currentPathChanged(QString)", lambda _path: self.showRun())
-        self.refreshButton.connect("clicked()", self.showRun)
+    def enter(self) -> None:
+        """The user opens the module: see which devices there are now."""
+        self.panel.isEntered = True
+        self.run.devices.ask()
+        self.run.settings.tryAgain()
+        self.update_()
 
-    def showRun(self) -> None:
-        """Read the chosen run folder and show it, or say why it cannot be read."""
-        folder = Path(self.runFolder.currentPath)
-        try:
-            events = readRunEvents(folder)
-        except (OSError, ValueError, KeyError) as error:
-            self.showEvents(RunEvents())
-            self.stateLabel.text = _("This folder holds no readable training run: {reason}").format(reason=error)
-            return
-        self.showEvents(events)
+    def exit(self) -> None:
+        """The user opens another module; what is under way goes on, but leaves the views alone."""
+        self.panel.isEntered = False
 
-    def showEvents(self, events: RunEvents) -> None:
-        """Fill both tables."""
-        steps = events.lastSteps(SHOWN_STEPS)
-        if steps:
-            self.stateLabel.text = _("Iteration {iteration}").format(iteration=steps[0]["iteration"])
-        else:
-            self.stateLabel.text = _("No training step is recorded yet.")
-        fillTable(
-            self.stepTable,
-            stepHeaders(),
-            [
-                [str(step["iteration"]), "+".join(step.get("present", [])), *(number(step.get(key)) for key in LOSSES)]
-                for step in steps
-            ],
-        )
-        fillTable(
-            self.teacherTable,
-            teacherHeaders(),
-            [[region, sequence, number(dice)] for region, (sequence, dice) in events.teachers().items()],
-        )
+    def closeScene(self) -> None:
+        """The scene is about to be closed: a training goes on, and the next parameter set shows it."""
+        self._recalls = self.run.isRunning
+        for section in (self.data, self.run, self.watch):
+            section.stop()
+        self.setParameters(None)
 
+    def cleanUp(self) -> None:
+        """The module or the application ends: leave no process behind, except for a training that is to go on."""
+        for section in (self.data, self.run):
+            section.stop()
+        for section in (self.watch, self.use):
+            section.close()
+        self.setParameters(None)
+        self.logic.close()
 
-def number(value: float | None) -> str:
-    """Return four significant digits, or a dash where the run states no value."""
-    return "–" if value is None else f"{value:.4g}"
+    def update_(self) -> None:
+        """Bring all sections up to date."""
+        self.run.follow()
+        self.data.update()
+        self.run.update()
+        self.watch.update()
+        self.use.update()
 
-
-def stepHeaders() -> list[str]:
-    """Return the titles of the columns of the steps."""
-    return [_("Iteration"), _("Sequences"), *LOSSES]
-
-
-def teacherHeaders() -> list[str]:
-    """Return the titles of the columns of the teachers."""
-    return [_("Region"), _("Teacher"), _("Dice")]
-
-
-def collapsible(title: str, layout: qt.QVBoxLayout) -> qt.QVBoxLayout:
-    """Append a collapsible section to a layout and return the layout inside it."""
-    section = ctk.ctkCollapsibleButton()
-    section.text = title
-    layout.addWidget(section)
-    return qt.QVBoxLayout(section)
-
-
-def wrappedLabel(text: str) -> qt.QLabel:
-    """Return a label that breaks its lines and whose text can be copied."""
-    label = qt.QLabel(text)
-    label.wordWrap = True
-    label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
-    return label
-
-
-def commandBox(commands: str) -> qt.QPlainTextEdit:
-    """Return a read-only box of shell commands, one a line."""
-    box = qt.QPlainTextEdit(commands)
-    box.readOnly = True
-    box.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
-    box.setFont(qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont))
-    box.setMaximumHeight(24 * (commands.count("\n") + 2))
-    return box
+    def _onModified(self, _caller: object = None, _event: str = "") -> None:
+        self.update_()
