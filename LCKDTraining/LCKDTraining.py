@@ -174,7 +174,7 @@ class LCKDTrainingTest(ScriptedLoadableModuleTest):
             test()
 
     def test_trainsAndExportsAModel(self) -> None:
-        """A training of twelve iterations ends with its teachers polled and checkpoints that make a model."""
+        """Cases are found usable; a training of twelve iterations polls its teachers and makes a model."""
         from LCKDTrainingLib.Logic import trainingRequirements
 
         missing = [str(one) for one in trainingRequirements().missing()]
@@ -185,6 +185,7 @@ class LCKDTrainingTest(ScriptedLoadableModuleTest):
             makeCases(data)
             told: list[float] = []
             try:
+                self.assertEqual([case["case"] for case in logic.check(str(data))["checks"]], list(CASES))
                 settings = {"election": f"[{CASES[-1]}]"}
                 done = logic.train(
                     str(data), str(run), "smoke", settings, "cpu", onChanged=lambda one: told.append(one.fraction)

@@ -124,10 +124,7 @@ class TrainingLogic:
         :raises LckdError: NO_RUN, there is none
         """
         path = Path(_path(folder))
-        if self._own is not None and self._own.isRunning and self._own.folder == path:
-            run = self._own
-        else:
-            run = TrainingRun(path, _startedHere(path))
+        run = self._runIn(path)
         if not run.exists:
             raise _noRun(path)
         self._watch(run)
@@ -202,6 +199,14 @@ class TrainingLogic:
         for run in {id(run): run for run in (self._own, self.current) if run is not None}.values():
             run.poll()
 
+    def _runIn(self, folder: Path) -> TrainingRun:
+        """The run in a folder: one that is known, since to read a long one takes a moment, or else another."""
+        for run in (self._own, self.current):
+            if run is not None and run.folder == folder:
+                run.poll()
+                return run
+        return TrainingRun(folder, _startedHere(folder))
+
     def _accept(self, order: TrainingOrder) -> Path:
         """Refuse what would fail only after a while, and make the run folder."""
         from lckd.errors import InputError, UsageError
@@ -213,7 +218,7 @@ class TrainingLogic:
         if not order.runFolder:
             raise UsageError("NO_RUN_FOLDER", _("No run folder was chosen."), _("Choose a folder for the run."))
         folder = Path(_path(order.runFolder))
-        if TrainingRun(folder, _startedHere(folder)).isRunning:
+        if self._runIn(folder).isRunning:
             raise InputError(
                 "RUN_ACTIVE",
                 _("A training is under way in {folder}.").format(folder=folder),

@@ -190,7 +190,9 @@ def notWritable(folder: Path) -> OutputError:
 
 def _start(command: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
     """Start it apart from this application: no console, no terminal, no signal is shared."""
-    environment = dict(entry.split("=", 1) for entry in workerEnvironment().toStringList())
+    variables = workerEnvironment()
+    names = variables.keys()
+    environment = {name: variables.value(name) for name in names}
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
     if sys.platform == "win32":
         # A console of its own that is hidden: without any, what the launcher starts would open a window.

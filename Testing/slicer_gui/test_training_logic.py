@@ -16,7 +16,7 @@ import pytest
 from panel_parts import make_python_slicer
 from phantoms import make_case, write_case
 
-from lckd.errors import CancelledError, InputError, LckdError, UsageError
+from lckd.errors import CancelledError, InputError, LckdError, OutputError, UsageError
 from LCKDTrainingLib import Logic as logic_module
 from LCKDTrainingLib.Logic import TrainingLogic, resultOf
 from LCKDTrainingLib.TrainingProcess import Launch
@@ -182,14 +182,16 @@ def test_a_training_is_watched_stopped_after_its_iteration_and_resumed(
 
 
 def test_a_training_may_outlive_the_application_and_ends_with_all_its_processes_when_killed(
-    data: Path, tmp_path: Path, make: Make, wait_until: Callable[..., None]
+    data: Path, tmp_path: Path, make: Make, program: Any, wait_until: Callable[..., None]
 ) -> None:
-    logic = make()
+    # As Slicer's launcher: Python is its child.
+    logic = make(program(f'"{sys.executable}" "$@"; exit $?'))
     run = logic.train(order(data, tmp_path / "run", outlives=True, workers="1"))
     group = run._launch.pid
     assert os.getpgid(group) == os.getsid(group) == group
     assert os.getpriority(os.PRIO_PROCESS, group) > os.getpriority(os.PRIO_PROCESS, 0)
     wait_until(lambda: run.history.done >= 1, 60)
+    assert run.history.start.pid != group
     logic.close()
     assert logic.current is None
     assert is_there(group)
@@ -197,11 +199,11 @@ def test_a_training_may_outlive_the_application_and_ends_with_all_its_processes_
     assert again.state == "training"
     again.kill()
     assert (again.state, again.isOurs, again.errorWords) == ("stopped", False, ("", ""))
-    assert not is_there(group)
+    wait_until(lambda: not is_there(group), 5)
 
 
 def test_what_may_not_outlive_the_application_ends_with_it(
-    tmp_path: Path, make: Make, program: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make: Make, program: Any, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
     monkeypatch.setattr(logic_module, "CLOSE_SECONDS", 0.2)
     for is_training, script in ((False, "sleep 100 & sleep 100"), (True, "trap '' TERM; sleep 100 & sleep 100")):
@@ -213,16 +215,17 @@ def test_what_may_not_outlive_the_application_ends_with_it(
             run.poll()
             assert run.state == "training"
         logic.close()
-        assert not is_there(run._launch.pid)
+        wait_until(lambda run=run: not is_there(run._launch.pid), 5)
         assert run.state == "stopped"
 
 
 def test_the_application_that_quits_closes_the_logic(
-    tmp_path: Path, make: Make, program: Any, app: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make: Make, program: Any, app: Any, wait_until: Callable[..., None]
 ) -> None:
     run = make(program("sleep 100")).train(order(tmp_path, tmp_path / "run"))
     app.aboutToQuit.emit()
-    assert not is_there(run._launch.pid)
+    assert not run.isRunning
+    wait_until(lambda: not is_there(run._launch.pid), 5)
 
 
 def test_a_stop_before_the_first_iteration_ends_our_training_at_once(
@@ -329,7 +332,12 @@ def test_a_failure_that_the_events_tell_has_the_action_of_the_log(tmp_path: Path
     assert TrainingRun(folder).errorWords == ("Too large.", "Set accumulate.")
 
 
-def test_what_cannot_be_started_is_refused_at_once(tmp_path: Path, make: Make) -> None:
+def test_what_cannot_be_started_is_refused_at_once(
+    tmp_path: Path, make: Make, program: Any, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
     logic = make()
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="No data"):
@@ -343,6 +351,11 @@ def test_what_cannot_be_started_is_refused_at_once(tmp_path: Path, make: Make) -
         make(lambda: str(tmp_path / "no-python")).train(order(tmp_path, tmp_path / "run"))
     assert caught.value.code == "TRAINING_NOT_STARTED"
     assert not (tmp_path / "run" / "process.json").exists()
+    monkeypatch.setattr("LCKDTrainingLib.TrainingProcess.os.replace", refuse)
+    with pytest.raises(OutputError, match="disk is not full"):
+        make(program(f"echo $$ > '{tmp_path}/pid'; sleep 100")).train(order(tmp_path, tmp_path / "full"))
+    number = (tmp_path / "pid").read_text().strip() if (tmp_path / "pid").exists() else ""
+    wait_until(lambda: not number or not is_there(int(number)), 5)
     with pytest.raises(InputError, match="no training run in") as caught:
         logic.attach(str(tmp_path / "nowhere"))
     assert caught.value.code == "NO_RUN"
