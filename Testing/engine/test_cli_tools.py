@@ -135,7 +135,7 @@ def test_data_phantom_writes_consecutive_seeds_in_the_layout_of_brats(
         return phantom.Phantom(case.images, case.labels)
 
     monkeypatch.setattr(phantom, "generate_phantom", small)
-    options = ("--count", "2", "--seed", "5", "--scale", "0.5", "--necrosis", "0", "--json")
+    options = ("--count", "2", "--seed", "5", "--scale", "0.5", "--separable", "--json")
     done = command("data", "phantom", "-o", tmp_path, *options)
     assert done.status == 0, done.out
     assert seeds == [5, 6]

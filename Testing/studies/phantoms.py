@@ -1,4 +1,4 @@
-"""Does LCKD do on phantoms what the paper says? In them only T1c shows the tumor core, and FLAIR and T2 the edema.
+"""Does LCKD do on phantoms what the paper says? In them only T1c shows the tumor core, FLAIR and T2 the edema.
 
     python Testing/studies/phantoms.py --output study
 
@@ -61,19 +61,8 @@ def make_phantoms(output: Path, count: int, scale: float, jobs: int) -> list[str
 
     def make(seed: int) -> None:
         if not all((folder / names[seed] / f"{names[seed]}-{file}.nii.gz").exists() for file in _FILES):
-            lckd(
-                output / "phantoms.log",
-                "data",
-                "phantom",
-                "-o",
-                folder,
-                "--seed",
-                seed,
-                "--scale",
-                scale,
-                "--necrosis",
-                0,
-            )
+            options = ("--seed", seed, "--scale", scale, "--separable")
+            lckd(output / "phantoms.log", "data", "phantom", "-o", folder, *options)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(make, range(count)))

@@ -194,6 +194,23 @@ def test_the_core_can_be_made_visible_in_t1c_alone(small_template: anatomy.Anato
     assert (core[Sequence.T1C] != plain[Sequence.T1C])[labels == NCR].mean() > 0.5
 
 
+def test_the_core_of_separable_phantoms_cannot_be_guessed() -> None:
+    """What lies in the middle of the whole tumor, as much as there is core, is not the core."""
+
+    def guessed(settings: PhantomSettings) -> float:
+        found = []
+        for seed in range(4):
+            labels = sitk.GetArrayFromImage(generate_phantom(seed, settings).labels)
+            core, whole = (labels == NCR) | (labels == ET), labels > 0
+            center = np.argwhere(whole).mean(axis=0)[:, None, None, None]
+            distance = np.sqrt(((np.indices(labels.shape) - center) ** 2).sum(axis=0))
+            middle = whole & (distance <= np.sort(distance[whole])[core.sum()])
+            found.append(2 * (middle & core).sum() / (middle.sum() + core.sum()))
+        return float(np.mean(found))
+
+    assert guessed(PhantomSettings.separable(0.4)) < 0.35 < guessed(PhantomSettings.scaled(0.4))
+
+
 def test_edema_spares_fluid_and_prefers_white_matter(small_template: anatomy.Anatomy) -> None:
     plan = TumorPlan(radius=7, edema_ml=6, mass_effect=0.2, enhancing=True)
     brain, labels = grow_tumor(small_template, plan, np.random.default_rng(1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import click
@@ -35,14 +34,10 @@ data.add_command(split)
     help="Size of the brain and its tumor; small ones train faster.",
 )
 @click.option(
-    "--necrosis",
-    type=click.FloatRange(0.0, 1.0),
-    default=1.0,
-    show_default=True,
-    help="Contrast of necrosis outside T1c; 0: only T1c shows the tumor core.",
+    "--separable", is_flag=True, help="Let only T1c show the core, and nothing tell where it is in the edema."
 )
 @json_option
-def phantom(output: Path, count: int, seed: int, scale: float, necrosis: float, as_json: bool) -> None:
+def phantom(output: Path, count: int, seed: int, scale: float, separable: bool, as_json: bool) -> None:
     """Make synthetic cases of a brain with a glioma, labeled, in the layout of BraTS 2023.
 
     The same seed gives the same case. In each, the enhancing rim differs from the edema in T1c alone.
@@ -54,7 +49,7 @@ def phantom(output: Path, count: int, seed: int, scale: float, necrosis: float, 
     from ..phantom import PhantomSettings, generate_phantom, write_phantom
 
     console = open_console(as_json)
-    settings = dataclasses.replace(PhantomSettings.scaled(scale), necrosis=necrosis)
+    settings = PhantomSettings.separable(scale) if separable else PhantomSettings.scaled(scale)
     names = [f"phantom-{number:04d}" for number in range(seed, seed + count)]
     for done, name in enumerate(names):
         console.progress("generate", done / count, name)

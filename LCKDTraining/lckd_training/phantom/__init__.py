@@ -42,6 +42,8 @@ class PhantomSettings:
         enhancing: probability that the core enhances; without it the whole core is label 1.
         mass_effect: how far tissue is pushed at the core's surface, as a fraction of its radius.
         deformation_mm: amplitude of the random deformation of the brain.
+        eccentricity: how much the edema keeps to one side of the core; 0: the core is in its middle, where it could be
+            guessed without being seen.
         bias: standard deviation of the logarithm of the receive field.
         noise: standard deviation of the Rician noise, as a fraction of white matter.
         necrosis: how much of its contrast necrosis has outside T1c; 0: only T1c shows the tumor core.
@@ -57,6 +59,7 @@ class PhantomSettings:
     enhancing: float = 0.9
     mass_effect: tuple[float, float] = (0.15, 0.45)
     deformation_mm: float = 2.5
+    eccentricity: float = 0.0
     bias: float = 0.08
     noise: float = 0.03
     necrosis: float = 1.0
@@ -68,7 +71,14 @@ class PhantomSettings:
             low, high = getattr(self, name)
             if not least <= low <= high <= most:
                 raise _bad_setting(name, f"two numbers in order between {least:g} and {most:g}")
-        for name, most in {"enhancing": 1, "deformation_mm": 5, "bias": 0.5, "noise": 0.3, "necrosis": 1}.items():
+        for name, most in {
+            "enhancing": 1,
+            "deformation_mm": 5,
+            "bias": 0.5,
+            "noise": 0.3,
+            "necrosis": 1,
+            "eccentricity": 1,
+        }.items():
             if not 0 <= getattr(self, name) <= most:
                 raise _bad_setting(name, f"a number between 0 and {most:g}")
         if not 0.3 <= self.scale <= 1:
@@ -89,6 +99,19 @@ class PhantomSettings:
             edema_ml=(least_ml * scale**3, most_ml * scale**3),
             deformation_mm=full.deformation_mm * scale,
         )
+
+    @staticmethod
+    def separable(scale: float = 1.0) -> PhantomSettings:
+        """Ranges for tumors whose regions must be seen, since they cannot be guessed: for studies of the method.
+
+        Only T1c shows the core, and the edema around it, which FLAIR and T2 show, lies to one side.
+
+        Raises:
+            UsageError: `scale` is out of bounds.
+        """
+        core_mm, edema_ml = (10.0 * scale, 15.0 * scale), (30.0 * scale**3, 70.0 * scale**3)
+        typical = PhantomSettings.scaled(scale)
+        return replace(typical, core_radius_mm=core_mm, edema_ml=edema_ml, necrosis=0.0, eccentricity=1.0)
 
 
 @dataclass(frozen=True)
@@ -119,6 +142,7 @@ def generate_phantom(seed: int, settings: PhantomSettings = PhantomSettings()) -
         edema_ml=plan_rng.uniform(*settings.edema_ml),
         mass_effect=plan_rng.uniform(*settings.mass_effect),
         enhancing=bool(plan_rng.random() < settings.enhancing),
+        eccentricity=settings.eccentricity,
     )
     healthy = individual_anatomy(load_template(settings.scale), settings.deformation_mm, brain_rng)
     anatomy, labels = grow_tumor(healthy, plan, tumor_rng)

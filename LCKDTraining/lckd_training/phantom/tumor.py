@@ -18,6 +18,8 @@ from .fields import Mask, Volume, fractal_noise, largest_component, smooth_noise
 _HEIGHT_MM = (0.0, 48.0)
 #: Speed at which edema spreads in pure tissue; it follows white matter and spares cortex.
 _WM_SPEED, _GM_SPEED = 1.0, 0.1
+#: Logarithm of how much faster the edema of greatest eccentricity spreads to its side than across.
+_SIDEDNESS = 3.0
 #: The front of the edema is not followed any longer; by then it has passed some 40 mm of white matter.
 _LAST_ARRIVAL = 40.0
 #: Cores and edema stay out of voxels with more fluid than this.
@@ -26,12 +28,15 @@ _FLUID = 0.5
 
 @dataclass(frozen=True)
 class TumorPlan:
-    """What is drawn for one tumor: radius in mm, edema in mL, push as a fraction of the radius, enhancing or not."""
+    """What is drawn for one tumor: radius in mm, edema in mL, push as a fraction of the radius, enhancing or not, and
+    how much the edema keeps to one side of the core, from 0 to 1.
+    """
 
     radius: float
     edema_ml: float
     mass_effect: float
     enhancing: bool
+    eccentricity: float = 0.0
 
 
 def grow_tumor(anatomy: Anatomy, plan: TumorPlan, rng: np.random.Generator) -> tuple[Anatomy, NDArray[np.uint8]]:
@@ -46,7 +51,8 @@ def grow_tumor(anatomy: Anatomy, plan: TumorPlan, rng: np.random.Generator) -> t
     tissue = pushed.brain & (pushed.csf < _FLUID)
     core = largest_component((level < plan.radius) & tissue)
     necrosis = core & _necrosis(level, plan, rng)
-    edema = _edema(pushed, core, plan.edema_ml, rng)
+    sided = _sided(anatomy, center, plan.eccentricity, rng) if plan.eccentricity else None
+    edema = _edema(pushed, core, plan.edema_ml, rng, sided)
     value = {name: number for number, name in LabelConvention.BRATS2023.values.items()}
     labels = np.zeros(anatomy.shape, dtype=np.uint8)
     labels[edema] = value[Tissue.ED]
@@ -99,10 +105,23 @@ def _necrosis(level: Volume, plan: TumorPlan, rng: np.random.Generator) -> Mask:
     return level + rough < plan.radius - thickness
 
 
-def _edema(anatomy: Anatomy, core: Mask, volume_ml: float, rng: np.random.Generator) -> Mask:
+def _sided(anatomy: Anatomy, center: NDArray[np.int64], eccentricity: float, rng: np.random.Generator) -> Volume:
+    """Factor of the edema's speed: faster to one side of the core, drawn at random, than to the other."""
+    direction = rng.standard_normal(3).astype(np.float32)
+    offsets = anatomy.offsets_from(center)
+    along = sum(part * offset for part, offset in zip(direction, offsets, strict=True))
+    distance = np.sqrt(sum(offset**2 for offset in offsets)).clip(1) * np.linalg.norm(direction)
+    return np.exp(np.float32(_SIDEDNESS * eccentricity) * along / distance)
+
+
+def _edema(
+    anatomy: Anatomy, core: Mask, volume_ml: float, rng: np.random.Generator, sided: Volume | None = None
+) -> Mask:
     """The `volume_ml` of tissue around the core that a front reaches first, running along white matter in fingers."""
     fingers = np.exp(np.float32(0.7) * fractal_noise(anatomy.shape, 12, 2, rng))
     speed = (_WM_SPEED * anatomy.wm**2 + _GM_SPEED * anatomy.gm) * fingers
+    if sided is not None:
+        speed = speed * sided
     tissue = anatomy.brain & (anatomy.csf < _FLUID)
     speed = np.where(tissue, speed, 0).astype(np.float32)
     arrival = _front_arrival(speed, core)
