@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: With one case there is none left that elects the teachers.
 _FEWEST_CASES = 2
+_MEASURED_ROWS = 20
 _CASE, _SEQUENCES, _LABEL, _STATE = range(4)
 
 
@@ -183,47 +184,53 @@ class DataSection:
         prepareTable(table, headers())
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.setMinimumHeight(160)
-        table.horizontalHeader().setSectionResizeMode(_STATE, qt.QHeaderView.Stretch)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(_STATE, qt.QHeaderView.Stretch)
+        # With each change of a row, Qt measures so many; all of a data set take seconds.
+        header.setResizeContentsPrecision(_MEASURED_ROWS)
         table.connect("itemChanged(QTableWidgetItem*)", self._storeTick)
         table.connect("itemSelectionChanged()", self._updateChosen)
         table.connect("cellDoubleClicked(int,int)", lambda _row, _column: self.showChosenCase())
 
     def _showCases(self) -> None:
         """Fill the table anew."""
-        table, cases = self._panel.ui.dataTable, self._panel.dataCases
+        table, cases, excluded = self._panel.ui.dataTable, self._panel.dataCases, self._excluded()
         table.blockSignals(True)
-        fillTable(table, headers(), [cellsOf(name, case) for name, case in cases.items()])
-        for row, case in enumerate(cases.values()):
-            for column in range(len(headers())):
-                table.item(row, column).setToolTip(detailsOf(case))
+        fillTable(table, headers(), [])
+        table.setRowCount(len(cases))
+        for row, (name, case) in enumerate(cases.items()):
+            for column, item in enumerate(itemsOf(name, case, isTrainable(case) and name not in excluded)):
+                table.setItem(row, column, item)
         table.blockSignals(False)
         table.setVisible(bool(cases))
         self._showTicks()
 
     def _showTicks(self) -> None:
-        table, parameters = self._panel.ui.dataTable, self._panel.parameters
-        excluded = set(parameters.excluded) if parameters is not None else set()
-        shown, ticked = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable, qt.Qt.ItemIsUserCheckable
-        isLocked = bool(self._panel.dataCases and self._lock())
+        """Show which cases are used; only what has changed is touched, since each change takes Qt some time."""
+        table, excluded = self._panel.ui.dataTable, self._excluded()
         table.blockSignals(True)
         for row, (name, case) in enumerate(self._panel.dataCases.items()):
-            item, canTick = table.item(row, _CASE), isTrainable(case) and not isLocked
-            item.setFlags(shown | ticked if canTick else shown)
-            isUsed = isTrainable(case) and name not in excluded
-            item.setCheckState(qt.Qt.Checked if isUsed else qt.Qt.Unchecked)
+            item, wanted = table.item(row, _CASE), tick(isTrainable(case) and name not in excluded)
+            if item.checkState() != wanted:
+                item.setCheckState(wanted)
         table.blockSignals(False)
         if self._panel.dataCases and self._refusal is None:
             self.message.say(self._summary(excluded))
 
     def _storeTick(self, item: qt.QTableWidgetItem) -> None:
         parameters, name = self._panel.parameters, item.text()
-        if parameters is None or item.column() != _CASE or not isTrainable(self._panel.dataCases[name]):
+        if item.column() != _CASE:
             return
-        excluded = set(parameters.excluded) - {name}
-        if item.checkState() != qt.Qt.Checked:
-            excluded.add(name)
-        parameters.excluded = sorted(excluded)
+        if parameters is not None and not self._lock():
+            excluded = self._excluded() - {name}
+            if item.checkState() != qt.Qt.Checked:
+                excluded.add(name)
+            parameters.excluded = sorted(excluded)
+        # While the training goes on, the tick is put back.
         self._panel.changed()
+
+    def _excluded(self) -> set[str]:
+        return set(self._panel.parameters.excluded) if self._panel.parameters is not None else set()
 
     def _summary(self, excluded: set[str]) -> str:
         cases = self._panel.dataCases
@@ -273,10 +280,24 @@ def isTrainable(case: Mapping[str, Any]) -> bool:
     return bool(case["usable"] and case["labels"])
 
 
-def cellsOf(name: str, case: Mapping[str, Any]) -> list[str]:
-    """Return one row of the table as texts."""
+def itemsOf(name: str, case: Mapping[str, Any], isUsed: bool) -> list[qt.QTableWidgetItem]:
+    """Return one row of the table; the first item has the box, unless the case can never be used."""
     label = _("yes") if case["labels"] else _("no")
-    return [name, ", ".join(map(_title, case["present"])) or "–", label, _state(case)]
+    texts = [name, ", ".join(map(_title, case["present"])) or "–", label, _state(case)]
+    items = [qt.QTableWidgetItem(text) for text in texts]
+    details = detailsOf(case)
+    for item in items:
+        item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+        item.setToolTip(details)
+    if isTrainable(case):
+        items[_CASE].setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsUserCheckable)
+    items[_CASE].setCheckState(tick(isUsed))
+    return items
+
+
+def tick(isTicked: bool) -> qt.Qt.CheckState:
+    """Return the state of a box."""
+    return qt.Qt.Checked if isTicked else qt.Qt.Unchecked
 
 
 def detailsOf(case: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,18 @@ def remediesFor(code: str, message: str, values: Mapping[str, Any], cases: Itera
     if code == "LOSS_NOT_FINITE":
         return [*_withoutCases(message, cases), _halfTheRate(values)]
     return []
+
+
+def actionFor(code: str, values: Mapping[str, Any], remedies: Sequence[Remedy]) -> str:
+    """Return what can be done about an error in this panel; empty if the error itself says it best.
+
+    :param values: as for `remediesFor`, whose result is `remedies`
+    """
+    if remedies:
+        return _("What can be done about it in one click is offered below.")
+    if code == "OUT_OF_MEMORY" and values:
+        return _("No smaller setting is left: choose another device, or a preset with a smaller network.")
+    return ""
 
 
 def _lessMemory(values: Mapping[str, Any]) -> list[Remedy]:

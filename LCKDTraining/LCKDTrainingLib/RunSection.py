@@ -17,7 +17,7 @@ from LCKDSegmentationLib.WorkerProcess import workerError
 
 from .EstimateButton import EstimateButton, durationWords
 from .Parameters import changedSettings, holdsRun, orderOf, rememberRun, runProblem
-from .Remedies import Remedy, remediesFor
+from .Remedies import Remedy, actionFor, remediesFor
 from .SettingsSection import SettingsSection
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class RunSection:
         self._run: TrainingRun | None = None
         #: A folder whose run could not be watched, so that this is not tried and told again and again.
         self._refusedFolder = ""
-        self._told = ""
+        #: The state that was told last, and whether the settings were known then, of which offers are made.
+        self._told = ("", False)
         self._wish = _NOTHING
         self._remedies: list[Remedy] = []
         ui = panel.ui
@@ -178,7 +179,7 @@ class RunSection:
             return
         if self._run is not None:
             self._run.disconnectChanged(self._takeChange)
-        self._run, self._told, self._wish = run, "", _NOTHING
+        self._run, self._told, self._wish = run, ("", False), _NOTHING
         self._panel.say("")
         if run is not None:
             run.connectChanged(self._takeChange)
@@ -187,17 +188,18 @@ class RunSection:
         """The run tells something new: mostly that it has got further."""
         if run is not self._run:
             return
-        if run.state == self._told:
+        if run.state == self._told[0]:
             self._showProgress()
         else:
             self._panel.changed()
 
     def _showRun(self) -> None:
         self._showProgress()
-        state = self._run.state if self._run is not None else ""
-        if state != self._told:
-            self._told = state
-            self._tell(state)
+        self._remedies = self._findRemedies()
+        told = (self._run.state if self._run is not None else "", bool(self.settings.settings))
+        if told != self._told:
+            self._told = told
+            self._tell(told[0])
             if not self.isRunning:
                 self._wish = _NOTHING
         self._showButtons()
@@ -221,7 +223,9 @@ class RunSection:
         if run is None or run.isRunning:
             self._panel.say("")
         elif state == "failed":
-            self._panel.sayError(workerError(run.errorCode, *run.errorWords))
+            message, action = run.errorWords
+            told = actionFor(run.errorCode, self.settings.values, self._remedies) or action
+            self._panel.sayError(workerError(run.errorCode, message, told))
         else:
             self._panel.say(self._endWords(state))
 
@@ -257,7 +261,6 @@ class RunSection:
 
     def _showRemedies(self) -> None:
         ui = self._panel.ui
-        self._remedies = self._findRemedies()
         then = _("{remedy} and estimate again") if self.estimate.error is not None else _("{remedy} and resume")
         for index, button in enumerate((ui.remedyButton, ui.otherRemedyButton)):
             button.setVisible(index < len(self._remedies))

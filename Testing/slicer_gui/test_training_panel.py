@@ -751,6 +751,7 @@ def test_out_of_memory_offers_the_next_smaller_setting_until_none_is_left(
             break
         assert ui.remedyButton.enabled
         assert not ui.otherRemedyButton.visible
+        assert ui.messageLabel.text.endswith("What can be done about it in one click is offered below.")
         assert ui.remedyButton.text == "Use less memory and resume"
         offers.append(ui.remedyLabel.text.partition(".")[0])
         ui.remedyButton.click()
@@ -769,7 +770,8 @@ def test_out_of_memory_offers_the_next_smaller_setting_until_none_is_left(
         "checkpoint_activations": True,
         "patch": [32, 32, 32],
     }
-    assert ui.messageLabel.text.startswith("<b>The training does not fit"), "the last failure is told"
+    words = "No smaller setting is left: choose another device, or a preset with a smaller network."
+    assert ui.messageLabel.text == f"<b>{OUT_OF_MEMORY.message}</b> {words}"
 
 
 def test_smaller_settings_are_such_as_the_trainer_takes() -> None:
@@ -903,3 +905,37 @@ def test_at_the_end_of_the_module_nothing_is_left(widget: TrainingWidget, logic:
     widget.cleanUp()
     assert ended == ["check", "check"]
     assert logic.isClosed
+
+
+# The real trainer
+
+
+def test_the_real_trainer_tells_settings_and_cases(
+    scene: Any, parameters: Any, keep_settings: Any, tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
+    import sys
+
+    from phantoms import make_case, write_case
+
+    from LCKDTrainingLib.Logic import TrainingLogic
+
+    write_case(tmp_path / "cases" / "good", make_case())
+    (write_case(tmp_path / "cases" / "bad", make_case(), labels=False) / "t1.nii.gz").write_bytes(b"no image")
+    made = TrainingWidget(TrainingLogic(lambda: sys.executable), FakeDialogs(), FakeRequirements(), client=FakeClient())
+    made.setParameters(parameters)
+    made.ui.dataEdit.currentPath = str(tmp_path / "cases")
+    wait_until(lambda: made.ui.iterationsEdit.text == "3000", 60)
+    made.ui.checkButton.click()
+    wait_until(lambda: not made.data.isRunning, 60)
+    assert [row[0] for row in _cells(made)] == ["bad", "good"]
+    assert made.ui.dataMessageLabel.text == "2 cases: 1 to learn from; 1 with a fault, never used."
+    # The fakes tell of cases as the trainer does.
+    for name, imitated in (("good", checked("good")), ("bad", checked("bad", fault="It is damaged."))):
+        real = made.panel.dataCases[name]
+        assert set(imitated) <= set(real)
+        assert {key: type(real[key]) for key in ("usable", "present", "files", "findings")} == {
+            key: type(imitated[key]) for key in ("usable", "present", "files", "findings")
+        }
+    assert set(made.panel.dataCases["bad"]["findings"][0]) == set(checked("x", fault="y")["findings"][0])
+    made.cleanUp()
+    made.deleteLater()
