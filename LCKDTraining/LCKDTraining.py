@@ -192,6 +192,7 @@ class LCKDTrainingTest(ScriptedLoadableModuleTest):
                 )
                 self.checkRun(done)
                 self.assertGreater(len(told), 3, "the training was not watched")
+                self.assertEqual(logic.watch(str(run)).history.done, 12)
                 self.checkExport(logic, run, Path(folder, "made-model"))
             finally:
                 logic.runner.close()
@@ -226,8 +227,7 @@ class LCKDTrainingTest(ScriptedLoadableModuleTest):
             try:
                 panel.setParameters(logic.getParameterNode())
                 panel.panel.parameters.runFolder = folder
-                logic.watch(folder)
-                panel.update_()
+                self.assertEqual(logic.runner.current.state, "finished")
                 shown = [panel.ui.teacherTable.item(0, column) for column in range(panel.ui.teacherTable.columnCount)]
                 words = " ".join(cell.text() for cell in shown if cell is not None)
                 self.assertRegex(words, "T1c")

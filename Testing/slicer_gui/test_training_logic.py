@@ -336,6 +336,7 @@ def test_what_cannot_be_started_is_refused_at_once(
     tmp_path: Path, make: Make, program: Any, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ) -> None:
     def refuse(*_paths: object) -> None:
+        wait_until(lambda: (tmp_path / "pid").is_file(), 5)
         raise OSError(28, "No space left on device")
 
     logic = make()
@@ -353,9 +354,10 @@ def test_what_cannot_be_started_is_refused_at_once(
     assert not (tmp_path / "run" / "process.json").exists()
     monkeypatch.setattr("LCKDTrainingLib.TrainingProcess.os.replace", refuse)
     with pytest.raises(OutputError, match="disk is not full"):
-        make(program(f"echo $$ > '{tmp_path}/pid'; sleep 100")).train(order(tmp_path, tmp_path / "full"))
-    number = (tmp_path / "pid").read_text().strip() if (tmp_path / "pid").exists() else ""
-    wait_until(lambda: not number or not is_there(int(number)), 5)
+        make(program(f"echo $$ > '{tmp_path}/id'; mv '{tmp_path}/id' '{tmp_path}/pid'; sleep 100")).train(
+            order(tmp_path, tmp_path / "full")
+        )
+    wait_until(lambda: not is_there(int((tmp_path / "pid").read_text())), 5)
     with pytest.raises(InputError, match="no training run in") as caught:
         logic.attach(str(tmp_path / "nowhere"))
     assert caught.value.code == "NO_RUN"
@@ -485,6 +487,19 @@ def test_every_command_is_one_that_the_command_line_takes(tmp_path: Path, make: 
     assert refused(wanted.trainArguments()) == ""
     assert refused([*wanted.trainArguments(), "--no-such-option"]) != ""
     assert {"--best", "--overwrite", "--evaluation"} <= set(given["export"])
+
+
+def test_a_training_finds_engine_and_trainer_and_nothing_in_the_folder_where_slicer_was_started(
+    tmp_path: Path, make: Make, program: Any, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/before")
+    run = make(program("env")).train(order(tmp_path, tmp_path / "run"))
+    wait_until(lambda: not run.isRunning)
+    told = dict(line.split("=", 1) for line in (tmp_path / "run" / "log.txt").read_text().splitlines() if "=" in line)
+    folders = told["PYTHONPATH"].split(os.pathsep)
+    assert [Path(folder).name for folder in folders] == ["LCKDSegmentation", "LCKDTraining", "before"]
+    assert told["PYTHONSAFEPATH"] == "1"
+    assert told["PATH"] == os.environ["PATH"]
 
 
 def test_a_command_without_result_raises_its_error(make: Make, program: Any) -> None:
