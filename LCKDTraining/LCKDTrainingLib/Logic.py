@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 REQUIREMENTS_FILE = Path(__file__).parents[1] / "Resources" / "training-requirements.txt"
 #: How often the run folder is looked at.
 POLL_MILLISECONDS = 1000
-#: So long an iteration may take to end when the application does.
+#: When the application ends, so long is waited for a training to stop by itself, and for so many iterations more.
 CLOSE_SECONDS = 5.0
+_CLOSE_ITERATIONS = 2
+_LONGEST_CLOSE_SECONDS = 60.0
 _WAIT_MILLISECONDS = 10
 #: The trainings that this application has started, by run folder, whichever logic did so.
 _started: dict[Path, TrainingProcess] = {}
@@ -172,8 +174,8 @@ class TrainingLogic:
     def close(self) -> None:
         """The module or the application ends: so does the training that was started here, unless it may go on.
 
-        It is asked to stop after its iteration, and ended if it has not in five seconds. Watching ends as well, and so
-        do the other commands.
+        It is asked to stop after its iteration, and ended if it has not in the time of two and five seconds more.
+        Watching ends as well, and so do the other commands.
         """
         self._timer.stop()
         for command in self._commands:
@@ -182,7 +184,8 @@ class TrainingLogic:
         if own is not None:
             slicer.app.disconnect("aboutToQuit()", self.close)
             if not self._ownOutlives:
-                own.end(CLOSE_SECONDS)
+                seconds = sum(step.seconds for step in own.history.last_steps(1))
+                own.end(min(CLOSE_SECONDS + _CLOSE_ITERATIONS * seconds, _LONGEST_CLOSE_SECONDS))
 
     def _run(self, arguments: Sequence[str], onEvent: OnEvent, onEnded: OnEnded) -> EngineCommand:
         command = EngineCommand(arguments, onEvent, onEnded, self._python)

@@ -219,6 +219,21 @@ def test_what_may_not_outlive_the_application_ends_with_it(
         assert run.state == "stopped"
 
 
+def test_a_training_that_ends_with_the_application_has_the_time_of_its_iteration(
+    tmp_path: Path, make: Make, program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logic_module, "CLOSE_SECONDS", 0.0)
+    folder, later = tmp_path / "run", time.time() + 60
+    end = json.dumps({"event": "end", "iteration": 1, "reason": "interrupted", "time": later + 1})
+    script = f"while [ ! -e '{folder}/stop' ]; do sleep 0.01; done; sleep 0.5; echo '{end}' >> '{folder}/events.jsonl'"
+    logic = make(program(script))
+    run = logic.train(order(tmp_path, folder))
+    write_run(folder, start_event(run._launch.pid, when=later), step_event(0, later) | {"seconds": 5.0})
+    run.poll()
+    logic.close()
+    assert run.state == "interrupted"
+
+
 def test_the_application_that_quits_closes_the_logic(
     tmp_path: Path, make: Make, program: Any, app: Any, wait_until: Callable[..., None]
 ) -> None:
