@@ -33,6 +33,7 @@ from .EvaluationNodes import (
     subsetHeaders,
 )
 from .ModelExport import ModelExport
+from .WatchSection import showAllRows
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
@@ -248,8 +249,9 @@ class UseSection:
         fillTable(table, comparisonHeaders(*names), comparisonCells(compared))
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
         table.horizontalHeader().setSectionResizeMode(len(comparisonHeaders(*names)) - 1, qt.QHeaderView.Stretch)
-        table.resizeRowsToContents()
         table.setVisible(True)
+        # Once the columns have their width, by which the words are wrapped.
+        qt.QTimer.singleShot(0, lambda: (table.resizeRowsToContents(), showAllRows(table)))
         words = _("Is {first} better than {second}? One-tailed tests; no p-value is corrected for their number.")
         self.message.say(f"{words.format(first=names[0], second=names[1])} {disclaimer()}")
 

@@ -27,6 +27,8 @@ LOSSES, DICE, RATE, TEACHERS, WEIGHTS = "losses", "dice", "rate", "teachers", "w
 MAX_POINTS = 500
 #: A point of a loss is the mean of at most so many iterations: single ones jump too much to be read.
 MEAN_ITERATIONS = 20
+#: How far an axis with room for the legend goes, in parts of the newest value.
+_ROOM = 1.3
 #: What a chart belongs to, as attributes of its nodes.
 _RUN, _KIND = "LCKD.TrainingRun", "LCKD.TrainingChart"
 #: Told apart with every color vision (Okabe, Ito), on the light ground of charts.
@@ -61,6 +63,7 @@ class ChartKind:
             there is no value.
         hasMarkers: whether each point is marked.
         horizontal, vertical: where the axes begin and end; None: as the values are.
+        hasRoom: whether the horizontal axis goes on behind the newest values, where a long legend would cover them.
         onSide: whether time runs upwards; the first column then holds it, and a series its horizontal values.
     """
 
@@ -71,6 +74,7 @@ class ChartKind:
     hasMarkers: bool = True
     horizontal: tuple[float, float] | None = None
     vertical: tuple[float, float] | None = None
+    hasRoom: bool = False
     onSide: bool = False
 
 
@@ -91,10 +95,10 @@ def chartKind(key: str) -> ChartKind:
     if key == DICE:
         whole = [Series(f"all-{region}", f"{_('all')} {region}", _GRAY, _LINES[region]) for region in REGIONS]
         title, score = _("Dice on the cases that elect the teachers"), _("Dice")
-        return ChartKind(title, (done, score), [*_pairs(), *whole], _dice, vertical=(0.0, 1.0))
+        return ChartKind(title, (done, score), [*_pairs(), *whole], _dice, vertical=(0.0, 1.0), hasRoom=True)
     if key == WEIGHTS:
         title, share = _("How much each sequence teaches"), _("Weight")
-        return ChartKind(title, (done, share), _pairs(), _weights, vertical=(0.0, 1.0))
+        return ChartKind(title, (done, share), _pairs(), _weights, vertical=(0.0, 1.0), hasRoom=True)
     ends = (-0.6, len(SEQUENCES) - 0.4)
     axes = (_("Teacher"), done)
     return ChartKind(_("Elected teachers"), axes, regions, _teachers, horizontal=ends, onSide=True)
@@ -295,10 +299,10 @@ def _place(nodes: Sequence[slicer.vtkMRMLNode], name: str) -> None:
 
 def _fill(chart: slicer.vtkMRMLPlotChartNode, kind: ChartKind, history: History) -> bool:
     """Put the values of now into the table of a chart; return whether any is other than before."""
-    table = _tableOf(chart).GetTable()
+    table, columns = _tableOf(chart).GetTable(), kind.columns(history)
     changed = [
         array
-        for name, values in kind.columns(history).items()
+        for name, values in columns.items()
         if (array := table.GetColumnByName(name)) is not None and _fillColumn(array, values)
     ]
     # Each series tells the chart that its table has changed, but the view is to be drawn once.
@@ -307,6 +311,9 @@ def _fill(chart: slicer.vtkMRMLPlotChartNode, kind: ChartKind, history: History)
         array.Modified()
     if changed:
         table.Modified()
+        if kind.hasRoom and columns["iteration"]:
+            chart.SetXAxisRangeAuto(False)
+            chart.SetXAxisRange(0.0, _ROOM * columns["iteration"][-1])
     chart.EndModify(modifying)
     return bool(changed)
 

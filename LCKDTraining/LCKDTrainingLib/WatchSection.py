@@ -161,6 +161,7 @@ class WatchSection:
                 _makeBold(table.item(row, column))
         ui.teacherTableLabel.setVisible(bool(shown))
         table.setVisible(bool(shown))
+        showAllRows(table)
 
     def _showWeights(self, weights: list[Weights]) -> None:
         """A row for each region; the largest weight is bold."""
@@ -174,6 +175,7 @@ class WatchSection:
             _makeBold(table.item(row, 1 + values.index(max(values))))
         ui.weightsTableLabel.setVisible(bool(weights))
         table.setVisible(bool(weights))
+        showAllRows(table)
 
     def _updateButtons(self) -> None:
         ui = self._panel.ui
@@ -256,6 +258,13 @@ class WatchSection:
     def _chooseSubset(self, _index: int) -> None:
         if self._panel.parameters is not None:
             self._panel.parameters.watchedSubset = self._chosenSubset()
+
+
+def showAllRows(table: qt.QTableWidget) -> None:
+    """Make a table just as high as its rows, with room to scroll sidewards."""
+    rows = sum(table.rowHeight(row) for row in range(table.rowCount))
+    around = table.horizontalHeader().sizeHint.height() + 2 * table.frameWidth
+    table.setFixedHeight(rows + around + table.horizontalScrollBar().sizeHint.height())
 
 
 def stateWords(run: TrainingRun | None) -> str:

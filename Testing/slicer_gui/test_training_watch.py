@@ -228,6 +228,8 @@ def test_teachers_are_listed_by_election_and_changes_are_bold(
     assert headers(table) == ["Region", *(str(iteration) for iteration in range(9, 1, -1))]
     assert texts(table)[0][:3] == ["ET", "T2 0.50", "T1c 0.50"]
     assert texts(table)[2][1] == "FLAIR 0.50"
+    assert table.height < 5 * table.rowHeight(0) + 40, "there is room for rows that there are not"
+    assert table.height > 3 * table.rowHeight(0) + 20
     bold = [[table.item(row, column).font().bold() for column in range(1, 9)] for row in range(3)]
     assert bold == [[True, *[False] * 7], [False] * 8, [False] * 8]
     played.history.elections.append(Election(11, {}, {"WT": "flair"}))

@@ -73,6 +73,7 @@ def test_a_chart_says_what_it_shows(scene, history):
     assert chart.GetTitle().endswith("first")
     assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Iterations done", "Dice")
     assert column(chart, "iteration") == [2, 4]
+    assert chart.GetXAxisRange()[1] > 5, "the legend covers the newest values"
     assert column(chart, "t1c-WT") == [0.5, 0.7]
     assert column(chart, "all-WT") == pytest.approx([0.6, 0.8])
     names = [chart.GetNthPlotSeriesNode(index).GetName() for index in range(chart.GetNumberOfPlotSeriesNodes())]
