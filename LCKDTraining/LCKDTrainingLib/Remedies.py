@@ -73,7 +73,7 @@ def _lessMemory(values: Mapping[str, Any]) -> list[Remedy]:
 
 
 def _withoutCases(message: str, cases: Iterable[str]) -> list[Remedy]:
-    named = tuple(sorted(name for name in cases if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", message)))
+    named = tuple(sorted(name for name in cases if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", message)))
     if not named:
         return []
     words = _("Leave out: never learn from {cases} again. Look at the images, too.").format(cases=", ".join(named))

@@ -214,7 +214,7 @@ class SettingsSection:
             edit = getattr(ui, widget)
             # What is being typed stays until it is finished; this shows it again.
             text = shown(values[name]) if name in values else ""
-            if edit.text != text and not (edit.hasFocus() and edit.isModified()):
+            if edit.text != text and not (edit.focus and edit.modified):
                 edit.text = text
             self._dress(widget, name, name in changed, problem)
         setting = self.settings.get(_TEACHERS)

@@ -13,11 +13,10 @@ from slicer.i18n import tr as _
 from LCKDSegmentationLib.About import disclaimer
 from LCKDSegmentationLib.Dialogs import Dialogs
 from LCKDSegmentationLib.Panel import DialogsProtocol, RequirementsProtocol
-from LCKDSegmentationLib.Requirements import Requirements
 from LCKDSegmentationLib.WorkerClient import WorkerClient, sharedWorkerClient
 
 from .DataSection import DataSection
-from .Logic import TrainingLogic
+from .Logic import TrainingLogic, trainingRequirements
 from .Parameters import MODULE_NAME, recallRun
 from .RunSection import RunSection
 from .TrainingPanel import TrainingPanel
@@ -27,8 +26,7 @@ from .WatchSection import WatchSection
 if TYPE_CHECKING:
     from .Parameters import TrainingParameters
 
-RESOURCES = Path(__file__).parents[1] / "Resources"
-UI_FILE = RESOURCES / "UI" / "LCKDTraining.ui"
+UI_FILE = Path(__file__).parents[1] / "Resources" / "UI" / "LCKDTraining.ui"
 
 
 class TrainingWidget(qt.QWidget):
@@ -55,7 +53,7 @@ class TrainingWidget(qt.QWidget):
         layout.addWidget(self.root)
         self.ui = slicer.util.childWidgetVariables(self.root)
         self.logic = logic or TrainingLogic()
-        needed = requirements or Requirements(RESOURCES / "requirements.txt")
+        needed = requirements or trainingRequirements()
         self.panel = TrainingPanel(self.ui, self.logic, dialogs or Dialogs(self), needed)
         self.panel.changed = self.update_
         self.ui.disclaimerLabel.text = f"<b>{disclaimer()}</b>"

@@ -253,6 +253,30 @@ def test_a_case_is_left_out_by_its_box(widget: TrainingWidget, check: Callable[.
     assert widget.ui.dataTable.item(0, 0).checkState() == qt.Qt.Checked
 
 
+def test_cases_stay_as_they_are_while_the_training_goes_on(
+    widget: TrainingWidget, check: Callable[..., None], run: FakeRun
+) -> None:
+    run.becomes("interrupted")
+    check(*map(checked, "abc"))
+    run.becomes("training")
+    widget.ui.dataTable.item(0, 0).setCheckState(qt.Qt.Unchecked)
+    assert widget.ui.dataTable.item(0, 0).checkState() == qt.Qt.Checked
+    assert list(widget.panel.parameters.excluded) == []
+    assert widget.ui.useAllButton.toolTip == "The training is going on. Pause it to change this."
+
+
+def test_a_whole_data_set_is_listed_at_once(widget: TrainingWidget, check: Callable[..., None], folder: Path) -> None:
+    import time
+
+    names = [f"BraTS2021_{number:05}" for number in range(1251)]
+    started = time.perf_counter()
+    check(*map(checked, names))
+    widget.ui.dataTable.item(7, 0).setCheckState(qt.Qt.Unchecked)
+    # As it once was, it took a minute.
+    assert time.perf_counter() - started < 10
+    assert widget.ui.dataMessageLabel.text == "1251 cases: 1250 to learn from; 1 left out by you."
+
+
 def test_without_labels_nothing_can_be_learned(
     widget: TrainingWidget, check: Callable[..., None], folder: Path
 ) -> None:
@@ -412,6 +436,9 @@ def test_a_setting_that_cannot_be_is_refused_and_the_former_one_shown(widget: Tr
     ui.iterationsEdit.setText("30")
     ui.iterationsEdit.editingFinished.emit()
     assert (ui.settingsMessageLabel.text, ui.iterationsEdit.text) == ("", "30")
+    ui.iterationsEdit.setText("3000")
+    ui.iterationsEdit.editingFinished.emit()
+    assert changedSettings(widget.panel.parameters) == {}, "what is as in the preset is no change"
 
 
 def test_the_table_of_all_other_settings(widget: TrainingWidget) -> None:
@@ -811,6 +838,16 @@ def test_remedies_wait_for_what_stands_in_the_way(widget: TrainingWidget, run: F
     assert not widget.ui.remedyButton.enabled
     assert widget.ui.remedyButton.toolTip.startswith("Choose the folder that holds the cases")
     assert remediesFor("OUT_OF_MEMORY", "", {}, []) == [], "nothing can be offered while the settings are not known"
+
+
+def test_only_cases_that_the_error_names_are_left_out() -> None:
+    message = "The training loss is no longer a number, at a patch of BraTS-0001, c.2; the last checkpoint is kept."
+    names = ["0001", "BraTS", "BraTS-0001", "BraTS-00011", "c.2", "c"]
+    offers = remediesFor("LOSS_NOT_FINITE", message, {"learning_rate": 0.001}, names)
+    assert [(one.title, one.leftOut) for one in offers] == [
+        ("Leave out", ("BraTS-0001", "c.2")),
+        ("Halve the rate", ()),
+    ]
 
 
 # The scene
