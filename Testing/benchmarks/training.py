@@ -27,6 +27,7 @@ from lckd_training.data.cases import find_labeled
 from lckd_training.distributed import Group
 from lckd_training.method.sampling import Sample
 from lckd_training.run.folder import RunFolder
+from lckd_training.run.reporter import Reporter
 from lckd_training.run.trainer import Trainer
 
 BLOCK = 5
@@ -72,7 +73,13 @@ def _measure(config: TrainingConfig, folder: Path, cases: list[Any], steps: int,
     run.path.mkdir()
     held = max(1, len(cases) // 5)
     trainer = Trainer(
-        config, run, cases[held:], cases[:held], group, listen, lambda: len(seconds["loop"]) > steps // BLOCK
+        config,
+        run,
+        cases[held:],
+        cases[:held],
+        group,
+        Reporter(run, listen),
+        lambda: len(seconds["loop"]) > steps // BLOCK,
     )
     trainer.run()
     # The first block pays for what is done once.

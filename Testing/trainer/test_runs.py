@@ -314,3 +314,27 @@ def test_a_run_is_stopped_from_elsewhere(
         train(data, SMOKE, folder.path, announce=ask)
     assert asked[0].returncode == 0, asked[0].stderr
     assert len(losses(folder.path)) < SMOKE.iterations
+
+
+def test_two_trainings_do_not_write_to_one_folder(data: Path, tmp_path: Path) -> None:
+    folder, refused = RunFolder(tmp_path / "run"), []
+
+    def begin_another(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and not refused:
+            with pytest.raises(InputError) as caught:
+                train(data, SMOKE, folder.path, resume=True, cache=tmp_path / "cache")
+            refused.append(caught.value.code)
+
+    train(data, SMOKE.overridden(["iterations=2"]), folder.path, announce=begin_another, cache=tmp_path / "cache")
+    assert refused == ["RUN_ACTIVE"]
+    assert [event["reason"] for event in events(folder.path, "end")] == ["finished"]
+
+
+def test_a_run_that_prepares_its_cases_is_stopped_too(data: Path, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(CancelledError):
+        train(data, SMOKE, folder.path, announce=lambda event: folder.ask_to_stop())
+    (stage,) = events(folder.path, "stage")
+    assert stage["pid"] == os.getpid()
+    (end,) = events(folder.path, "end")
+    assert (end["reason"], end["iteration"]) == ("interrupted", 0)

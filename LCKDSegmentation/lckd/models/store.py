@@ -7,13 +7,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from .. import resources
 from ..errors import ModelError, OutputError
+from ..locking import hold
 from .archive import DownloadProgress, Opener, check_hash, download, unpack
 from .card import ModelCard
 from .checksums import SUMS_FILE, verify_sums
@@ -236,32 +237,18 @@ def _scratch(root: Path) -> Iterator[Path]:
         tempfile.TemporaryDirectory(dir=root, prefix=_SCRATCH) as folder,
         (Path(folder) / _HELD).open("w") as file,
     ):
-        _hold(file)
+        # Where there are no locks, nothing is ever taken for abandoned.
+        with suppress(OSError):
+            hold(file)
         yield Path(folder)
 
 
 def _is_abandoned(folder: Path) -> bool:
     try:
         with (folder / _HELD).open("r+") as file:
-            return _hold(file)
+            return hold(file)
     except OSError:
         return False
-
-
-def _hold(file: TextIO) -> bool:
-    """Lock a file until it is closed, by its process or by the end of it; False if another process holds it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # also where the file system has no locks
-        return False
-    return True
 
 
 @contextmanager

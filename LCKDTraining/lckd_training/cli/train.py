@@ -16,7 +16,7 @@ from lckd.cli.options import PATH, debug_option, json_option
 
 if TYPE_CHECKING:
     from ..config import TrainingConfig
-    from ..run.trainer import Announce
+    from ..run.reporter import Announce
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")

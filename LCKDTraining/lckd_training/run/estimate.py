@@ -20,6 +20,7 @@ from ..data.cases import find_labeled
 from ..distributed import Group
 from ..method.election import count_votes
 from .folder import RunFolder
+from .reporter import Reporter
 from .train import out_of_memory
 from .trainer import Trainer
 
@@ -95,7 +96,7 @@ def _measure(config: TrainingConfig, folder: RunFolder, cases: list[Any], count:
         checkpoint_interval=every + 1,
         start_from="",
     )
-    trainer = Trainer(short, folder, cases, cases[:1], group, listen)
+    trainer = Trainer(short, folder, cases, cases[:1], group, Reporter(folder, listen))
     trainer.run()
     started = time.perf_counter()
     count_votes(Predictor(trainer.optimization.average, group.device), cases[:1])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +13,7 @@ import torch
 
 from lckd.errors import InputError
 from lckd.images import not_writable, writing
+from lckd.locking import hold
 
 
 class RunFolder:
@@ -33,6 +36,27 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.pt"
         self.stop = path / "stop"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other trainings out of the folder within the block; an old request to stop is forgotten.
+
+        Raises:
+            InputError: another training writes to it.
+            OutputError: it cannot be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "lock").open("w")
+        except OSError as error:
+            raise not_writable(self.path) from error
+        with file:
+            with contextlib.suppress(OSError):  # where the file system has no locks
+                if not hold(file):
+                    message = f"Another training writes to {self.path}."
+                    raise InputError("RUN_ACTIVE", message, "Wait for its end, or stop it with lckd train stop.")
+            self.stop.unlink(missing_ok=True)
+            yield
 
     def ask_to_stop(self) -> None:
         """Let the training that writes to this folder stop after its iteration.

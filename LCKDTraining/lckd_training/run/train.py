@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from lckd.device import choose_device, is_out_of_memory
+from lckd.discovery import CaseFiles
 from lckd.errors import CancelledError, InputError, LckdError, OutOfMemoryError
 
 from ..config import TrainingConfig
 from ..data.cache import prepare_cases
-from ..data.cases import find_labeled, read_facts
+from ..data.cases import TrainingCase, find_labeled, read_facts
 from ..data.datasets import find_dataset
 from ..data.split import Split
 from ..distributed import Group
 from .folder import RunFolder
 from .provenance import record_start
-from .trainer import Announce, Trainer
+from .reporter import Announce, Reporter, this_process
+from .trainer import Trainer
 
 
 def train(
@@ -48,86 +50,90 @@ def train(
         should_stop: asked after each iteration.
 
     Raises:
-        InputError: no usable cases, one has vanished or changed, or there is a run and `resume` is not asked for.
+        InputError: no usable cases, one has vanished or changed, there is a run and `resume` is not asked for, or
+            another training writes to the folder.
         OutputError: the disk is full, or the folder cannot be written to; the last checkpoint is kept.
         OutOfMemoryError: the settings need more memory than there is.
         CancelledError: it was asked to stop; a checkpoint was written.
     """
     folder, group = RunFolder(run), Group(Group.own_device(choose_device(device)))
+    reporter = Reporter(folder, announce, group.is_first)
+
+    def wants_to_stop() -> bool:
+        return group.is_first and (should_stop() or folder.stop.exists())
+
     try:
-        trainer = _begin(data, config, folder, resume, announce, group, split, cache or run / "cache", should_stop)
-        finished = _run(trainer)
+        if folder.load_checkpoint() is not None and not resume:
+            raise InputError("RUN_EXISTS", f"{run} already holds a run.", "Add --resume, or choose another folder.")
+        parts = _split(data, config, folder, split)
+        files = _files_of(parts, data)
+        with folder.held() if group.is_first else contextlib.nullcontext(), _leaving_word(reporter, group.device):
+            cases = _prepare(files, cache or run / "cache", config.workers, group, reporter, wants_to_stop)
+            if group.is_first:
+                record_start(folder, config, cases, group)
+                folder.write_text(folder.config, config.to_yaml())
+                if not folder.split.exists():
+                    parts.write(folder.split)
+            group.barrier()
+            training, election = cases[: len(parts.train)], cases[len(parts.train) :]
+            trainer = Trainer(config, folder, training, election, group, reporter, wants_to_stop)
+            trainer.resume()
+            finished = trainer.run()
     finally:
         group.close()
     if not finished:
-        raise CancelledError("Go on with --resume; nothing was lost.")
+        raise _interrupted()
 
 
-def _begin(
-    data: Path,
-    config: TrainingConfig,
-    folder: RunFolder,
-    resume: bool,
-    announce: Announce,
-    group: Group,
-    split_file: Path | None,
-    cache: Path,
-    should_stop: Callable[[], bool],
-) -> Trainer:
-    """Prepare the cases, record what the run is made of, and take up its last checkpoint."""
-    if folder.load_checkpoint() is not None and not resume:
-        raise InputError("RUN_EXISTS", f"{folder.path} already holds a run.", "Add --resume, or choose another folder.")
-    split = _split(data, config, folder, split_file)
+def _files_of(split: Split, data: Path) -> list[CaseFiles]:
+    """The files of the cases to train on, then of those that elect."""
     files = {case.name: case for case in find_labeled(data)}
     names = [*split.train, *split.election]
     absent = [name for name in names if name not in files]
     if absent:
         message = f"The case {absent[0]} of this run is not among the labeled cases."
         raise InputError("CASE_VANISHED", message, "Put it back, or begin a new run without it.")
+    return [files[name] for name in names]
+
+
+def _prepare(
+    files: list[CaseFiles],
+    cache: Path,
+    workers: int,
+    group: Group,
+    reporter: Reporter,
+    wants_to_stop: Callable[[], bool],
+) -> list[TrainingCase]:
+    """Each process prepares its share of the cases, and maps what the others have made."""
 
     def tell(fraction: float, name: str) -> None:
-        if group.is_first:
-            event = {"event": "stage", "stage": "prepare", "fraction": fraction, "message": f"prepared {name}"}
-            folder.append_event(event := event | {"time": round(time.time(), 3)})
-            announce(event)
+        reporter.report(event="stage", message=f"prepared {name}", fraction=fraction, **this_process())
+        if wants_to_stop():
+            raise _interrupted()
 
-    if group.is_first:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.stop.unlink(missing_ok=True)
+    prepare_cases(files[group.rank :: group.size], cache, max(1, workers), tell)
     group.barrier()
-    # Each process prepares its share, and maps what the others have made.
-    prepare_cases([files[name] for name in names[group.rank :: group.size]], cache, max(1, config.workers), tell)
-    group.barrier()
-    cases = prepare_cases([files[name] for name in names], cache)
-    if group.is_first:
-        record_start(folder, config, cases, group)
-        folder.write_text(folder.config, config.to_yaml())
-        if not folder.split.exists():
-            split.write(folder.split)
-    group.barrier()
-    training, election = cases[: len(split.train)], cases[len(split.train) :]
-    trainer = Trainer(config, folder, training, election, group, announce, should_stop)
-    trainer.resume()
-    return trainer
+    return prepare_cases(files, cache)
 
 
-def _run(trainer: Trainer) -> bool:
-    """Train, and leave word in the events of what ended the run."""
+@contextlib.contextmanager
+def _leaving_word(reporter: Reporter, device: torch.device) -> Iterator[None]:
+    """Whatever ends a run that has begun is told among its events."""
     try:
-        return trainer.run()
+        yield
+    except (CancelledError, KeyboardInterrupt):
+        reporter.end("interrupted")
+        raise
     except LckdError as error:
-        trainer.report_end("failed", error)
+        reporter.end("failed", error)
         raise
     except Exception as error:
         memory = isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error)
-        refusal = out_of_memory(trainer.device) if memory else None
-        trainer.report_end("failed", refusal)
+        refusal = out_of_memory(device) if memory else None
+        reporter.end("failed", refusal)
         if refusal is None:
             raise
         raise refusal from error
-    except KeyboardInterrupt:
-        trainer.report_end("interrupted")
-        raise
 
 
 def _split(data: Path, config: TrainingConfig, folder: RunFolder, file: Path | None) -> Split:
@@ -145,3 +151,7 @@ def out_of_memory(device: torch.device) -> OutOfMemoryError:
         f"The training does not fit into the memory of {device}; the last checkpoint is kept.",
         "Set accumulate to the batch, checkpoint_activations to true, or a smaller patch, and resume.",
     )
+
+
+def _interrupted() -> CancelledError:
+    return CancelledError("Go on with --resume; nothing was lost.")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +10,7 @@ import numpy as np
 import torch
 
 from lckd.device import place
-from lckd.errors import LckdError, OutputError, UsageError
+from lckd.errors import LckdError, UsageError
 from lckd.labels import Region
 from lckd.memory import resident_mb
 from lckd.models import load_model
@@ -32,8 +29,7 @@ from ..method.sampling import BatchDrawer, Sample, draw_held_out
 from ..method.teacher_weights import TeacherWeights
 from .folder import RunFolder
 from .optimization import Optimization
-
-Announce = Callable[[dict[str, Any]], None]
+from .reporter import Reporter, this_process
 
 
 class Trainer:
@@ -45,8 +41,8 @@ class Trainer:
         cases: cases to train on.
         election: cases that elect the teachers, or teach their weights; the network never learns from them.
         group: the processes that train together.
-        announce: gets every event that is also written to ``events.jsonl``.
-        should_stop: asked after each iteration.
+        reporter: tells what happens.
+        should_stop: asked after each iteration; any process may want it.
     """
 
     def __init__(
@@ -56,12 +52,12 @@ class Trainer:
         cases: list[TrainingCase],
         election: list[TrainingCase],
         group: Group,
-        announce: Announce = lambda _: None,
+        reporter: Reporter,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.folder, self.election = config, folder, election
-        self.group, self.announce, self.should_stop = group, announce, should_stop
+        self.group, self.reporter, self.should_stop = group, reporter, should_stop
         self.device = group.device
         self.network = place(_first_network(config), self.device)
         _require_stride(config, self.network)
@@ -96,7 +92,7 @@ class Trainer:
             LckdError: the loss is no longer a number, or a file cannot be written; the last checkpoint is kept.
         """
         config, pin = self.config, self.device.type == "cuda"
-        self._report(event="start", iteration=self.iteration, **self._circumstances())
+        self.reporter.report(event="start", iteration=self.iteration, **self._circumstances())
         with PatchLoader(self.draw, self.iteration, config.iterations, config.workers, pin) as loader:
             for parts in loader:
                 stopping = self._step(parts, loader.waited)
@@ -111,14 +107,8 @@ class Trainer:
                 if stopping:
                     break
         finished = self.iteration == config.iterations
-        self._report(event="end", iteration=self.iteration, reason="finished" if finished else "interrupted")
+        self.reporter.end("finished" if finished else "interrupted")
         return finished
-
-    def report_end(self, reason: str, error: LckdError | None = None) -> None:
-        """Leave word of what ended the run, if that can be written."""
-        words = {} if error is None else {"code": error.code, "message": error.message}
-        with contextlib.suppress(OutputError):
-            self._report(event="end", iteration=self.iteration, reason=reason, **words)
 
     def teaching(self) -> Teaching:
         """How much each sequence teaches now."""
@@ -130,11 +120,11 @@ class Trainer:
         """One optimizer step on a batch; return whether somebody wants to stop after it."""
         started = time.perf_counter()
         terms = self._add_gradients(parts)
-        values = self.group.sum(np.array([*terms, float(self._wants_to_stop())])) / self.group.size
+        values = self.group.sum(np.array([*terms, float(self.should_stop())])) / self.group.size
         if not np.isfinite(values).all():
             raise _not_finite(parts)
         rate = self.optimization.step(self.iteration)
-        self._report(
+        self.reporter.report(
             event="step",
             iteration=self.iteration,
             loss=values[0],
@@ -167,13 +157,13 @@ class Trainer:
         predictor = Predictor(self.optimization.average, self.device, half=self.optimization.dtype is not None)
         election = count_up(self.group.sum(count_votes(predictor, own, self.config.election_dice == "soft")))
         self.teachers = elect(election, self.teachers)
-        self._report(event="election", iteration=self.iteration, **_as_event(election, self.teachers))
+        self.reporter.report(event="election", iteration=self.iteration, **_as_event(election, self.teachers))
         if election.score > self.best:
             self.best = election.score
             if self.group.is_first:
                 state = {"average": self.optimization.average.state_dict(), "iteration": self.iteration}
                 self.folder.save_best(state)
-            self._report(event="checkpoint", iteration=self.iteration, best=True)
+            self.reporter.report(event="checkpoint", iteration=self.iteration, best=True)
 
     def _learn_weights(self) -> None:
         """Each process draws its share of the held-out patches; all follow the mean gradient."""
@@ -184,7 +174,7 @@ class Trainer:
                 self.weights.add_gradient(self.network, sample)
         self.weights.update(self.config.weights_draws, self.group)
         weights = {r.value: {s.value: w for s, w in row.items()} for r, row in self.weights.weights().items()}
-        self._report(event="weights", iteration=self.iteration, weights=weights)
+        self.reporter.report(event="weights", iteration=self.iteration, weights=weights)
 
     def _save(self) -> None:
         if self.group.is_first:
@@ -196,10 +186,7 @@ class Trainer:
                 "iteration": self.iteration,
             }
             self.folder.save_checkpoint(state | self.optimization.state(), self.iteration, self.config.keep_checkpoints)
-        self._report(event="checkpoint", iteration=self.iteration, best=False)
-
-    def _wants_to_stop(self) -> bool:
-        return self.group.is_first and (self.should_stop() or self.folder.stop.exists())
+        self.reporter.report(event="checkpoint", iteration=self.iteration, best=False)
 
     def _memory_mb(self) -> float | None:
         if self.device.type == "cuda":
@@ -212,15 +199,8 @@ class Trainer:
             "batch": self.config.batch,
             "device": str(self.device),
             "processes": self.group.size,
-            "pid": os.getpid(),
-            "host": platform.node(),
+            **this_process(),
         }
-
-    def _report(self, **event: Any) -> None:
-        if self.group.is_first:
-            event["time"] = round(time.time(), 3)
-            self.folder.append_event(event)
-            self.announce(event)
 
 
 def _as_event(election: Election, teachers: dict[Region, Sequence]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Stage:
 
     message: str
     fraction: float | None = None
+    pid: int | None = None
+    host: str | None = None
     time: float | None = None
 
 
@@ -89,12 +91,13 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class End:
-    """The run has ended: ``finished``, ``interrupted`` or ``failed`` (with the error's code and message)."""
+    """The run has ended: ``finished``, ``interrupted`` or ``failed`` (with the error's code, message and action)."""
 
     iteration: int
     reason: str
     code: str | None = None
     message: str | None = None
+    action: str | None = None
     time: float | None = None
 
 

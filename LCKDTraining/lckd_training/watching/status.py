@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lckd.errors import InputError
 from lckd.worker.lifetime import is_alive
 
@@ -186,9 +184,11 @@ def _state(history: History, iterations: int | None, silent: float) -> tuple[Sta
         return State(end.reason), end.message
     if start is None and iterations is not None and history.done >= iterations:
         return State.FINISHED, None
-    if start is not None and start.pid is not None and start.host == platform.node():
-        if not is_alive(start.pid) or silent > _PROCESS_SECONDS:
-            return State.STOPPED, f"Its process {start.pid} is gone."
+    # A run that is taken up again prepares in another process than it was started in.
+    process = history.stage if history.stage is not None and history.stage.pid is not None else start
+    if process is not None and process.pid is not None and process.host == platform.node():
+        if not is_alive(process.pid) or silent > _PROCESS_SECONDS:
+            return State.STOPPED, f"Its process {process.pid} is gone."
     elif silent > _patience(history):
         return State.STOPPED, "It gives no sign of life."
     if history.last_steps(1):
@@ -211,7 +211,11 @@ def _mean_losses(steps: list[Step]) -> dict[str, float]:
 
 
 def _settings(run: Path) -> dict[str, Any]:
-    """The settings of a run; empty where there is no readable file, as while it is being written."""
+    """The settings of a run; empty where there is no readable file, as while it is being written, or no reader."""
+    try:
+        import yaml
+    except ImportError:
+        return {}
     try:
         settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
