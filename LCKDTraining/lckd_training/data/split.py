@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +125,9 @@ class Split:
 
     def without(self, names: Iterable[str]) -> Split:
         """The same without these cases."""
-        left = {role: tuple(case for case in cases if case not in set(names)) for role, cases in self.roles.items()}
-        return replace(self, **left)
+        gone = set(names)
+        train, election, test = (tuple(case for case in cases if case not in gone) for cases in self.roles.values())
+        return Split(train, election, test, self.drawn)
 
     def write(self, path: Path) -> None:
         """Write as JSON.
