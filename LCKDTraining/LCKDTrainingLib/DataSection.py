@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 #: With one case there is none left that elects the teachers.
 _FEWEST_CASES = 2
-_MEASURED_ROWS = 20
 _CASE, _SEQUENCES, _LABEL, _STATE = range(4)
 
 
@@ -184,10 +183,7 @@ class DataSection:
         prepareTable(table, headers())
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.setMinimumHeight(160)
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(_STATE, qt.QHeaderView.Stretch)
-        # With each change of a row, Qt measures so many; all of a data set take seconds.
-        header.setResizeContentsPrecision(_MEASURED_ROWS)
+        table.horizontalHeader().setSectionResizeMode(_STATE, qt.QHeaderView.Stretch)
         table.connect("itemChanged(QTableWidgetItem*)", self._storeTick)
         table.connect("itemSelectionChanged()", self._updateChosen)
         table.connect("cellDoubleClicked(int,int)", lambda _row, _column: self.showChosenCase())
