@@ -15,7 +15,7 @@ from lckd.sequences import subset_name
 
 from .config import TrainingConfig
 from .data.split import Split
-from .evaluation.evaluate import read_dice
+from .evaluation.evaluate import read_csv, read_dice
 from .run.folder import RunFolder
 
 
@@ -76,8 +76,24 @@ def export(
         },
         "dice": {subset_name(s): {r.value: round(v, 4) for r, v in row.items()} for s, row in dice.items()},
     }
+    if evaluation is not None:
+        fields["dice_basis"] = card.get("dice_basis") or _dice_basis(evaluation, split)
     fields["training"] |= card.get("training", {})
     write_bundle(model, network, ModelCard(**(card | fields)), half=True, overwrite=overwrite)
+
+
+def _dice_basis(evaluation: Path, split: Split) -> str:
+    """On whom the Dice of an evaluation was measured, as the card says it."""
+    names = {row["case"] for row in read_csv(evaluation / "cases.csv", ("case",))}
+    trained, electing = len(names & set(split.train)), len(names & set(split.election))
+    words = [f"Mean over {len(names)} cases, by lckd evaluate."]
+    if trained:
+        words.append(f"{trained} of them were trained on, so that the Dice of others will be lower.")
+    if electing:
+        words.append(f"{electing} of them chose the teachers, which flatters the model a little.")
+    if not trained and not electing:
+        words.append("The model has seen none of them in training.")
+    return " ".join(words)
 
 
 def _preprocessing() -> dict[str, Any]:

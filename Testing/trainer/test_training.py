@@ -103,6 +103,7 @@ def test_export_and_evaluation_of_a_run(data: Path, finished_run: Path, tmp_path
     card = load_model(tmp_path / "model").card
     assert set(card.dice) == {subset_name(subset) for subset in table}
     assert card.training["patients"]["test"] == ["c"]
+    assert card.dice_basis.startswith("Mean over 2 cases, by lckd evaluate. 1 of them were trained on")
     lines = (tmp_path / "evaluation" / "cases.csv").read_text().splitlines()
     assert lines[0] == "case,subset,region,dice,hd95_mm,sensitivity"
     assert len(lines) == 1 + (15 + 3) * len(REGIONS)

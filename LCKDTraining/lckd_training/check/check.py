@@ -76,6 +76,7 @@ class CaseCheck:
             "present": [sequence.value for sequence in self.present],
             "missing": [sequence.value for sequence in missing_from(self.present)],
             "files": {s.value: str(file.path) for s, file in files.images.items()} if files is not None else {},
+            "components": {s.value: file.component for s, file in files.images.items()} if files is not None else {},
             "labels": str(files.labels) if files is not None and files.labels is not None else None,
             "convention": self.labels.convention.value if self.labels is not None else None,
             "volumes_ml": {r.value: ml for r, ml in self.labels.volumes_ml.items()} if self.labels is not None else {},
