@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import ctk
 from slicer.i18n import tr as _
 
 from .EngineCommand import EngineCommand
 from .Panel import Message, Panel, fillTable, prepareTable
 from .Parameters import RunSettings, batchProblem, settingsOf
+from .PathEdit import PathEdit
 from .ProgressDisplay import ProgressDisplay, stageWords
 from .RunButton import ButtonWords, RunButton
 
@@ -48,11 +48,9 @@ class BatchSection:
             panel, panel.ui.batchButton, self._progress, self.message, words, self.problem, self._start
         )
         prepareTable(panel.ui.batchTable, self._headers())
-        for name in ("batchInput", "batchOutput"):
-            edit = self._edit(name)
-            edit.connect("currentPathChanged(QString)", lambda _path, name=name: self._choose(name))
-            # A text that was deleted is told in this way only.
-            edit.connect("validInputChanged(bool)", lambda _valid, name=name: self._choose(name))
+        self._folders = [
+            PathEdit(panel, getattr(panel.ui, f"{name}Edit"), name) for name in ("batchInput", "batchOutput")
+        ]
 
     @property
     def isRunning(self) -> bool:
@@ -67,28 +65,14 @@ class BatchSection:
 
     def update(self) -> None:
         """Show the folders, and what the button does now or why it does nothing."""
-        self._showFolders()
+        for folder in self._folders:
+            folder.update()
         self._button.update()
 
     def close(self) -> None:
         """End what is under way."""
         if self._button.run is not None:
             self._button.run.cancel()
-
-    def _edit(self, name: str) -> ctk.ctkPathLineEdit:
-        return getattr(self._panel.ui, f"{name}Edit")
-
-    def _choose(self, name: str) -> None:
-        if self._panel.parameters is not None:
-            setattr(self._panel.parameters, name, self._edit(name).currentPath)
-
-    def _showFolders(self) -> None:
-        """What is typed at this moment is the same already and stays untouched."""
-        for name in ("batchInput", "batchOutput"):
-            edit = self._edit(name)
-            path = getattr(self._panel.parameters, name) if self._panel.parameters is not None else ""
-            if edit.currentPath != path:
-                edit.currentPath = path
 
     def _start(self) -> None:
         parameters = self._panel.parameters

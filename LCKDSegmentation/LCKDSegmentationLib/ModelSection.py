@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import qt
 from slicer.i18n import tr as _
 
+from .DeviceChoice import DeviceChoice, fillSelector
 from .EngineCommand import EngineCommand
 from .Panel import Panel, setEnabledWithReason
-from .WorkerClient import Request
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
     from lckd.models import ModelCard, ModelEntry
-
-AUTO = "auto"
 
 
 class ModelSection:
@@ -31,17 +29,10 @@ class ModelSection:
         self._runCommand = runCommand
         self._adding: EngineCommand | None = None
         self._entries: list[ModelEntry] = []
-        self._asked: Request | None = None
-        #: Whether the worker was started only to be asked for devices.
-        self._isWorkerOurs = False
-        self._devices: dict[str, str] = {}
-        #: Why the program cannot be used, or why that is not known; empty if it can.
-        self._deviceProblem = ""
+        self.devices = DeviceChoice(panel, panel.logic.client)
         ui = panel.ui
-        for label in (ui.modelLabel, ui.deviceLabel):
-            label.textFormat = qt.Qt.PlainText
+        ui.modelLabel.textFormat = qt.Qt.PlainText
         ui.modelSelector.connect("activated(int)", self._chooseModel)
-        ui.deviceSelector.connect("activated(int)", self._chooseDevice)
         ui.addModelButton.connect("clicked(bool)", self.cancelAdding)
         self._addMenu = qt.QMenu(ui.addModelButton)
         self._addActions = [
@@ -100,20 +91,7 @@ class ModelSection:
         )
         ui.openModelsButton.enabled = entry is not None
         self._showAdding()
-        self._showDevices()
-
-    def askForDevices(self) -> None:
-        """Find out which devices there are, if that is not known and the packages for it are installed.
-
-        To be called whenever that may have become possible: when the module is opened, and after an installation. What
-        is known is not asked again. A worker that is started for this ends with its answer, so that torch does not stay
-        in memory while nobody segments.
-        """
-        isKnown = self._devices and not self._deviceProblem
-        if self._asked is None and not isKnown and not self._panel.requirements.missing():
-            self._isWorkerOurs = not self._panel.logic.client.isRunning
-            self._asked = self._panel.logic.doctor(self._takeDevices)
-        self._showDevices()
+        self.devices.update()
 
     def addFromFolder(self) -> None:
         """Ask for a folder and add the model in it."""
@@ -175,7 +153,7 @@ class ModelSection:
             self._adding = self._runCommand(["models", "add", source, *options], self._takeAdded, self._takeEnd)
             self._adding.start()
 
-        self.askForDevices()
+        self.devices.ask()
         self._panel.say(_("The model is being checked and copied…"))
         self._panel.try_(start)
         self._panel.changed()
@@ -204,31 +182,13 @@ class ModelSection:
         self.readModels()
         self._panel.changed()
 
-    def _takeDevices(self, request: Request) -> None:
-        self._asked = None
-        if request.error is not None:
-            self._deviceProblem = f"{request.error.message} {request.error.action}"
-        elif request.result is not None:
-            self._devices = {str(name): str(what) for name, what in request.result["devices"].items()}
-            problem = request.result.get("problem")
-            self._deviceProblem = f"{problem['message']} {problem['action']}" if problem else ""
-            if self._isWorkerOurs:
-                # Not now, while its output is being read.
-                qt.QTimer.singleShot(0, self._endIdleWorker)
-        self._showDevices()
-
-    def _endIdleWorker(self) -> None:
-        client = self._panel.logic.client
-        if not client.isBusy:
-            client.shutdown()
-
     def _showModels(self) -> None:
         wanted, entry = self._wantedModel(), self.entry
         title = {True: _("{name} (embedded)"), False: "{name}"}
         items = [(title[entry.embedded].format(name=entry.name), entry.name) for entry in self._entries]
         if entry is None:
             items.append((_("{name} (not found)").format(name=wanted), wanted))
-        _fill(self._panel.ui.modelSelector, items, entry.name if entry is not None else wanted)
+        fillSelector(self._panel.ui.modelSelector, items, entry.name if entry is not None else wanted)
 
     def _showAdding(self) -> None:
         """The button is *Cancel* while a model is being added; it has its menu otherwise."""
@@ -238,57 +198,15 @@ class ModelSection:
         button.text = _("Cancel") if isAdding else text
         button.toolTip = _("Stop adding the model. Nothing of it stays.") if isAdding else toolTip
 
-    def _showDevices(self) -> None:
-        wanted = self._wantedDevice()
-        items = [(_("Automatic"), AUTO), *((_deviceTitle(name), name) for name in self._devices or {"cpu": ""})]
-        if wanted not in [name for _title, name in items]:
-            items.append((_("{name} (not found)").format(name=_deviceTitle(wanted)), wanted))
-        _fill(self._panel.ui.deviceSelector, items, wanted)
-        self._panel.ui.deviceLabel.text = self._deviceWords(wanted)
-
-    def _deviceWords(self, wanted: str) -> str:
-        if self._asked is not None:
-            return _("Looking for devices…")
-        if self._deviceProblem:
-            return self._deviceProblem
-        if not self._devices:
-            return _("What there is will be shown here once the required packages are installed.")
-        found = next((name for name in self._devices if name != "cpu"), "cpu")
-        name = found if wanted == AUTO else wanted
-        if name not in self._devices:
-            return _("This device was not found on this computer.")
-        words = f"{_deviceTitle(name)}: {self._devices[name]}."
-        return words if found != "cpu" else words + " " + _("No graphics card that can be used was found.")
-
     def _wantedModel(self) -> str:
         from lckd.models.store import DEFAULT_MODEL
 
         parameters = self._panel.parameters
         return (parameters.model if parameters is not None else "") or DEFAULT_MODEL
 
-    def _wantedDevice(self) -> str:
-        parameters = self._panel.parameters
-        return (parameters.device if parameters is not None else "") or AUTO
-
     def _chooseModel(self, index: int) -> None:
         self._choose("model", str(self._panel.ui.modelSelector.itemData(index)))
-
-    def _chooseDevice(self, index: int) -> None:
-        self._choose("device", str(self._panel.ui.deviceSelector.itemData(index)))
 
     def _choose(self, name: str, value: str) -> None:
         if self._panel.parameters is not None:
             setattr(self._panel.parameters, name, value)
-
-
-def _deviceTitle(name: str) -> str:
-    return {"cpu": _("CPU"), "mps": _("Apple GPU (MPS)")}.get(name, name.upper())
-
-
-def _fill(selector: qt.QComboBox, items: list[tuple[str, str]], chosen: str) -> None:
-    """Offer these titles and data, and show one; a list that is open on the screen stays open if it stays the same."""
-    if [(selector.itemText(index), selector.itemData(index)) for index in range(selector.count)] != items:
-        selector.clear()
-        for title, data in items:
-            selector.addItem(title, data)
-    selector.currentIndex = selector.findData(chosen)

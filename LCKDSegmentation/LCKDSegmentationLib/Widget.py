@@ -89,7 +89,7 @@ class SegmentationWidget(qt.QWidget):
         """The user opens the module: see which devices and models there are now."""
         self.panel.isEntered = True
         self.models.readModels()
-        self.models.askForDevices()
+        self.models.devices.ask()
         self.update_()
 
     def exit(self) -> None:
@@ -153,7 +153,7 @@ class SegmentationWidget(qt.QWidget):
     def _takeSegmentation(self, run: SegmentRun, parameters: SegmentationParameters) -> None:
         self.result.take(run, parameters)
         # The packages for it may have been installed for this run.
-        self.models.askForDevices()
+        self.models.devices.ask()
 
     def _takeComparison(self, run: CompareRun | None) -> None:
         self.views.take(run)

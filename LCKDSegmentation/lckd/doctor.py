@@ -121,8 +121,9 @@ def _devices() -> Iterator[Check]:
     from .device import choose_device, describe_device
 
     for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        yield Check(f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / 1024**3:.1f} GiB")
+        name = torch.cuda.get_device_name(index)
+        free, total = (count / 1024**3 for count in torch.cuda.mem_get_info(index))
+        yield Check(f"cuda:{index}", "ok", f"{name}, {total:.1f} GiB, {free:.1f} free")
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
     yield Check("device auto", "ok", f"takes {describe_device(choose_device())}")

@@ -76,7 +76,7 @@ def measure(panel: Any, device: str) -> None:
     loadSampleCase(slicer.mrmlScene)
     panel.panel.parameters.device = device
     panel.ui.detectButton.click()
-    wait(lambda: not panel.models._asked)
+    wait(lambda: not panel.models.devices._asked)
     print(f"memory with the sample case: {memory_mb('VmRSS')} MB")
     gaps = Gaps(panel.logic)
     for name in ("first segmentation", "segmentation again, encodings forgotten"):

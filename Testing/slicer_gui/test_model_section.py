@@ -65,12 +65,12 @@ def test_devices_are_shown_as_soon_as_the_packages_are_there(widget: Any, client
     assert client.requests == []
     assert widget.ui.deviceLabel.text == UNTIL_INSTALLED
     widget.panel.requirements.ensure()
-    widget.models.askForDevices()
-    widget.models.askForDevices()
+    widget.models.devices.ask()
+    widget.models.devices.ask()
     assert [request.do for request in client.requests] == ["doctor"]
     client.last.end(result=CPU)
     widget.panel.requirements.missing = None  # what is known costs not even a look
-    widget.models.askForDevices()
+    widget.models.devices.ask()
     assert len(client.requests) == 1
 
 
@@ -80,13 +80,13 @@ def test_the_worker_ends_with_its_answer_unless_somebody_needs_it(widget: Any, c
     assert client.shutdowns == 0, "ended while its output is being read"
     slicer.app.processEvents()
     assert client.shutdowns == 1
-    widget.models._devices = {}
+    widget.models.devices._devices = {}
     widget.enter()
     client.last.end(result=CPU)
     client.isBusy = True
     slicer.app.processEvents()
     client.isBusy, client.isRunning = False, True
-    widget.models._devices = {}
+    widget.models.devices._devices = {}
     widget.enter()
     client.last.end(result=CPU)
     slicer.app.processEvents()

@@ -134,7 +134,7 @@ def test_widget_follows_scene_and_parameter_sets(widget: Any, scene: Any) -> Non
     assert widget.panel.ui.parameterNodeSelector.currentNode() is fresh.parameterNode
     scene.RemoveNode(fresh.parameterNode)
     assert widget.panel.panel.parameters is None
-    widget.panel.models.askForDevices = lambda: None
+    widget.panel.models.devices.ask = lambda: None
     widget.enter()
     assert widget.panel.panel.parameters.parameterNode.GetScene() is scene
 

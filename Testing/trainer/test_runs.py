@@ -247,6 +247,18 @@ def test_an_excluded_case_is_left_out_also_of_a_run_that_has_begun(data: Path, w
     assert caught.value.code == "NO_TRAINING_CASE"
 
 
+def test_an_excluded_case_may_be_faulty(data: Path, tmp_path: Path) -> None:
+    cases = tmp_path / "cases"
+    shutil.copytree(data, cases)
+    (flair,) = (cases / "c").glob("*flair*")
+    shutil.copy(flair, flair.with_name("another_flair.nii.gz"))
+    with pytest.raises(InputError) as caught:
+        train(cases, SMOKE, tmp_path / "run")
+    assert caught.value.code == "SEQUENCE_TWICE"
+    train(cases, SMOKE.overridden(["exclude=[c]", "iterations=1"]), tmp_path / "run")
+    assert estimate(cases, SMOKE.overridden(["exclude=[c]"]), "cpu").cases == 2
+
+
 def test_an_estimate_is_made_by_real_iterations_and_leaves_nothing(data: Path) -> None:
     config = SMOKE.overridden(["iterations=1000", "election_interval=100"])
     found = estimate(data, config, "cpu")

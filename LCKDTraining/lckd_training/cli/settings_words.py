@@ -15,12 +15,22 @@ _INDENT = "    "
 
 
 def setting_facts(config: TrainingConfig) -> list[dict[str, Any]]:
-    """For each setting its name, value, meaning, choices (empty: any), and the least and most it may be, for JSON."""
+    """For each setting, for JSON: name, value, kind, meaning, choices (empty: any), and the least and most it may be.
+
+    The kind is bool, int, float or str, or a list of one of these (``int…``).
+    """
     facts = ("meaning", "choices", "least", "most")
     return [
-        {"name": field.name, "value": getattr(config, field.name)} | {fact: field.metadata[fact] for fact in facts}
+        {"name": field.name, "value": getattr(config, field.name), "kind": _kind(field)}
+        | {fact: field.metadata[fact] for fact in facts}
         for field in dataclasses.fields(config)
     ]
+
+
+def _kind(field: dataclasses.Field[Any]) -> str:
+    if isinstance(field.default, tuple):
+        return f"{field.metadata['items'].__name__}…"
+    return type(field.default).__name__
 
 
 def describe_settings(config: TrainingConfig) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Container, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,13 +47,18 @@ class TrainingCase:
         return subset_of(self.images)
 
 
-def find_labeled(root: Path) -> list[CaseFiles]:
+def find_labeled(root: Path, exclude: Container[str] = ()) -> list[CaseFiles]:
     """The cases of a data set (`find_dataset`) that have a segmentation.
+
+    Args:
+        root: folder of cases, or a CSV file that lists them.
+        exclude: names of cases that are not looked at.
 
     Raises:
         InputError: there is none, one is refused, or two share a name.
     """
-    cases = [files for files in (case.known_files() for case in find_dataset(root)) if files.labels is not None]
+    wanted = [case for case in find_dataset(root) if case.name not in exclude]
+    cases = [files for files in (case.known_files() for case in wanted) if files.labels is not None]
     if not cases:
         raise InputError("NO_LABELS", f"No case below {root} has a segmentation.", "Give a folder of labeled cases.")
     names = [case.name for case in cases]

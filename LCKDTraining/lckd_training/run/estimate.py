@@ -68,7 +68,7 @@ def estimate(data: Path, config: TrainingConfig, device: str = "auto") -> Estima
         OutOfMemoryError: the settings need more memory than there is.
     """
     group = Group(choose_device(device))
-    files = find_labeled(data)
+    files = find_labeled(data, config.exclude)
     with tempfile.TemporaryDirectory(prefix="lckd-estimate-") as name:
         cases = prepare_cases(files[:CASES], Path(name) / "cache")
         try:

@@ -22,7 +22,9 @@ from .folder import RunFolder
 PACKAGES = ("torch", "monai", "numpy", "scipy", "SimpleITK")
 
 
-def record_start(folder: RunFolder, config: TrainingConfig, cases: list[TrainingCase], group: Group) -> None:
+def record_start(
+    folder: RunFolder, data: Path, config: TrainingConfig, cases: list[TrainingCase], group: Group
+) -> None:
     """Add this start to ``provenance.json``: its first is that of the run, the others are resumptions.
 
     Raises:
@@ -35,7 +37,7 @@ def record_start(folder: RunFolder, config: TrainingConfig, cases: list[Training
         record = json.loads(folder.provenance.read_text(encoding="utf-8"))
         _require_same(record["cases"], hashes)
         record["cases"] |= hashes
-    record["starts"].append(_start(config, group))
+    record["starts"].append({"data": str(data.resolve())} | _start(config, group))
     folder.write_text(folder.provenance, json.dumps(record, indent=1) + "\n")
 
 

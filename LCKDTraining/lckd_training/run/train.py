@@ -66,11 +66,11 @@ def train(
         if folder.load_checkpoint() is not None and not resume:
             raise InputError("RUN_EXISTS", f"{run} already holds a run.", "Add --resume, or choose another folder.")
         parts = _split(data, config, folder, split)
-        files = _files_of(parts, data)
+        files = _files_of(parts, data, config.exclude)
         with folder.held() if group.is_first else contextlib.nullcontext(), _leaving_word(reporter, group.device):
             cases = _prepare(files, cache or run / "cache", config.workers, group, reporter, wants_to_stop)
             if group.is_first:
-                record_start(folder, config, cases, group)
+                record_start(folder, data, config, cases, group)
                 folder.write_text(folder.config, config.to_yaml())
                 if not folder.split.exists():
                     parts.write(folder.split)
@@ -85,9 +85,9 @@ def train(
         raise _interrupted()
 
 
-def _files_of(split: Split, data: Path) -> list[CaseFiles]:
+def _files_of(split: Split, data: Path, exclude: tuple[str, ...]) -> list[CaseFiles]:
     """The files of the cases to train on, then of those that elect."""
-    files = {case.name: case for case in find_labeled(data)}
+    files = {case.name: case for case in find_labeled(data, exclude)}
     names = [*split.train, *split.election]
     absent = [name for name in names if name not in files]
     if absent:
@@ -140,7 +140,7 @@ def _split(data: Path, config: TrainingConfig, folder: RunFolder, file: Path | N
     """The split of the run, of a file, or drawn by the settings."""
     source = folder.split if folder.split.exists() else file
     if source is None:
-        return Split.draw(read_facts(find_dataset(data)), config)
+        return Split.draw(read_facts(case for case in find_dataset(data) if case.name not in config.exclude), config)
     return Split.read(source).without(config.exclude)
 
 
