@@ -10,40 +10,17 @@ from typing import Any
 
 import pytest
 import slicer
-import stand_ins
 import vtk
-from panel_parts import make_python_slicer, read_volume, real_client
+from module_parts import ModuleParent, known_module, module_file
+from panel_parts import read_volume, real_client
 
-MODULE = Path(__file__).parents[2] / "LCKDSegmentation" / "LCKDSegmentation.py"
+MODULE = module_file("LCKDSegmentation")
 
 
 @pytest.fixture(autouse=True)
 def slicers_world(scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The module is known to the application, and PythonSlicer is on the PATH."""
-    from LCKDSegmentationLib.WorkerClient import shutdownSharedWorkerClient
-
-    stand_ins.registerModule("LCKDSegmentation", str(MODULE))
-    make_python_slicer(tmp_path)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("LCKD_MODELS", str(tmp_path / "models"))
-    yield
-    shutdownSharedWorkerClient()
-
-
-class ModuleParent(slicer.qMRMLWidget):
-    """The widget of a module in Slicer (``qSlicerScriptedLoadableModuleWidget``)."""
-
-    def __init__(self) -> None:
-        import qt
-
-        super().__init__()
-        self.setLayout(qt.QVBoxLayout())
-        self.setMRMLScene(slicer.mrmlScene)
-        self.isEntered = True
-        self.reloads = 0
-
-    def reload(self) -> None:
-        self.reloads += 1
+    with known_module("LCKDSegmentation", tmp_path, monkeypatch):
+        yield
 
 
 @pytest.fixture
