@@ -261,8 +261,9 @@ def test_an_error_in_a_receiver_loses_no_event(client: WorkerClient, monkeypatch
 def test_the_environment_of_the_worker_is_not_that_of_the_application(client: WorkerClient) -> None:
     before = dict(os.environ)
     environment = client.waitFor(client.request("segment", job="pid"), 60)["environment"]
-    first, *others = environment["PYTHONPATH"].split(os.pathsep)
-    assert (Path(first) / "lckd" / "worker").is_dir()
+    engine, trainer, *others = environment["PYTHONPATH"].split(os.pathsep)
+    assert (Path(engine) / "lckd" / "worker").is_dir()
+    assert (Path(trainer) / "lckd_training").is_dir()
     assert others == [folder for folder in before.get("PYTHONPATH", "").split(os.pathsep) if folder]
     assert environment["PYTHONUNBUFFERED"] == environment["PYTHONSAFEPATH"] == "1"
     assert environment["PYTHONIOENCODING"] == "utf-8"
