@@ -183,6 +183,8 @@ class DataSection:
         prepareTable(table, headers())
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.setMinimumHeight(160)
+        # Names of cases differ at their end; all of a state is said below the table.
+        table.horizontalHeader().setSectionResizeMode(_CASE, qt.QHeaderView.ResizeToContents)
         table.horizontalHeader().setSectionResizeMode(_STATE, qt.QHeaderView.Stretch)
         table.connect("itemChanged(QTableWidgetItem*)", self._storeTick)
         table.connect("itemSelectionChanged()", self._updateChosen)

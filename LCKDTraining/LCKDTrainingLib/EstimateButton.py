@@ -118,7 +118,7 @@ def estimateWords(found: dict[str, Any]) -> str:
         words.append(_("It takes {memory} of memory.").format(memory=memoryWords(found["memory_mb"])))
     if found.get("memory_free_mb") is not None:
         words.append(_("{memory} besides are free.").format(memory=memoryWords(found["memory_free_mb"])))
-    return " ".join([*words, _("If nothing else runs on this computer.")])
+    return " ".join([*words, _("This holds if nothing else runs on this computer.")])
 
 
 def memoryWords(megabytes: float) -> str:

@@ -96,11 +96,15 @@ class WatchSection:
             LOSSES: (ui.lossPlotButton, ui.lossPlotButton.toolTip),
             DICE: (ui.dicePlotButton, ui.dicePlotButton.toolTip),
             RATE: (ui.ratePlotButton, ui.ratePlotButton.toolTip),
+            TEACHERS: (ui.teacherPlotButton, ui.teacherPlotButton.toolTip),
+            WEIGHTS: (ui.weightsPlotButton, ui.weightsPlotButton.toolTip),
         }
         for key, (button, _toolTip) in self._chartButtons.items():
             button.connect("clicked(bool)", lambda _checked, key=key: self.showChartOf(key))
         for table, key in ((ui.teacherTable, TEACHERS), (ui.weightsTable, WEIGHTS)):
             prepareTable(table, [_("Region")])
+            # Stretched, it would give way to the elections until nothing of it could be read.
+            table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
             table.toolTip = f"{table.toolTip} {_('Double-click to see it over time, as a chart.')}"
             table.connect("cellDoubleClicked(int,int)", lambda _row, _column, key=key: self.showChartOf(key))
         ui.latestCaseSelector.connect("activated(int)", self._chooseCase)

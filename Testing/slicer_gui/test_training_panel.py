@@ -277,6 +277,15 @@ def test_a_whole_data_set_is_listed_at_once(widget: TrainingWidget, check: Calla
     assert widget.ui.dataMessageLabel.text == "1251 cases: 1250 to learn from; 1 left out by you."
 
 
+def test_names_of_cases_can_be_read_to_their_end(widget: TrainingWidget, check: Callable[..., None]) -> None:
+    check(checked("BraTS-GLI-00005-000"), checked("BraTS-GLI-00005-001", fault="It is cut short, and more than that."))
+    table = widget.ui.dataTable
+    table.setFixedWidth(420)
+    widget.show()
+    qt.QCoreApplication.processEvents()
+    assert table.columnWidth(0) >= table.sizeHintForColumn(0)
+
+
 def test_without_labels_nothing_can_be_learned(
     widget: TrainingWidget, check: Callable[..., None], folder: Path
 ) -> None:
@@ -537,7 +546,7 @@ def test_an_estimate_says_time_and_memory(widget: TrainingWidget, logic: FakeLog
     logic.last.end()
     assert ui.estimateLabel.text == (
         "About 2 h 06 min for 3,000 iterations of 2.5 s, with 20 cases, on cuda (A4000). It takes 3.0 GB of memory."
-        " 512 MB besides are free. If nothing else runs on this computer."
+        " 512 MB besides are free. This holds if nothing else runs on this computer."
     )
     ui.outlivesBox.checked = True
     assert ui.estimateLabel.text, "what changes nothing leaves the estimate alone"

@@ -197,7 +197,8 @@ def test_without_a_run_nothing_can_be_pressed_and_every_button_says_why(watch: A
     watch.update()
     ui = panel.ui
     assert ui.runStateLabel.text.startswith("No run is watched.")
-    for button in (ui.lossPlotButton, ui.dicePlotButton, ui.ratePlotButton, ui.latestButton):
+    charts = (ui.lossPlotButton, ui.dicePlotButton, ui.ratePlotButton, ui.teacherPlotButton, ui.weightsPlotButton)
+    for button in (*charts, ui.latestButton):
         assert not button.enabled
         assert button.toolTip == "There is no run to watch."
     assert not ui.teacherTable.visible
@@ -236,6 +237,19 @@ def test_teachers_are_listed_by_election_and_changes_are_bold(
     assert WatchSection.teacherRows(played.history.elections[-1:])[0] == ["ET", "nobody"]
 
 
+def test_the_column_of_regions_is_as_wide_as_its_words(watch: Any, panel: TrainingPanel, played: PlayedRun) -> None:
+    table = panel.ui.teacherTable
+    table.setFixedWidth(330)
+    panel.ui.root.show()
+    for iteration in range(8):
+        played.history.add(election(iteration))
+    watch.update()
+    qt.QCoreApplication.processEvents()
+    # Qt gives columns their width when it lays them out.
+    table.grab()
+    assert table.columnWidth(0) == max(table.horizontalHeader().sectionSizeHint(0), table.sizeHintForColumn(0))
+
+
 def test_weights_are_listed_with_their_trend(watch: Any, panel: TrainingPanel, played: PlayedRun) -> None:
     for iteration, share in enumerate((0.25, 0.4)):
         row = dict(zip(SEQUENCES, (share, 0.25, 0.5 - share, 0.25), strict=True))
@@ -266,6 +280,25 @@ def test_a_chart_is_shown_in_the_layout_and_follows_the_run(
     wait_until(lambda: panel.ui.dicePlotButton.enabled)
     panel.ui.teacherTable.cellDoubleClicked.emit(0, 1)
     assert nodes_of(scene, "vtkMRMLPlotViewNode")[0].GetPlotChartNode().GetTitle() == "Elected teachers: run-1"
+
+
+def test_buttons_show_the_charts_of_teachers_and_weights(
+    watch: Any, panel: TrainingPanel, played: PlayedRun, scene: Any
+) -> None:
+    watch.update()
+    ui = panel.ui
+    assert ui.teacherPlotButton.toolTip == "The run has not elected teachers yet."
+    assert ui.weightsPlotButton.toolTip == "The run has told no weights yet."
+    played.history.add(election(1))
+    played.history.add(Weights(1, dict.fromkeys(REGIONS, dict.fromkeys(SEQUENCES, 0.25))))
+    watch.update()
+    titles = {
+        ui.teacherPlotButton: "Elected teachers: run-1",
+        ui.weightsPlotButton: "How much each sequence teaches: run-1",
+    }
+    for button, title in titles.items():
+        button.click()
+        assert nodes_of(scene, "vtkMRMLPlotViewNode")[0].GetPlotChartNode().GetTitle() == title
 
 
 def test_what_is_shown_follows_at_most_once_in_the_interval_and_only_while_the_module_is_open(
