@@ -20,6 +20,7 @@ import chart_picture
 import numpy as np
 import session
 import sheets
+from panel_session import environment
 from PIL import Image
 from sheets import Tile
 
@@ -56,7 +57,7 @@ def demonstrated(output: Path) -> Path:
     """The picture that ``lckd demo`` writes, in fewer colors."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "demo")
-        subprocess.run([sys.executable, "-m", "lckd", "demo", "-o", str(result)], check=True, env=session.environment())
+        subprocess.run([sys.executable, "-m", "lckd", "demo", "-o", str(result)], check=True, env=environment())
         preview = np.asarray(Image.open(result / "preview.png").convert("RGB"))
         return sheets.save(output / "demo.png", preview)
 

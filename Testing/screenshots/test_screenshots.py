@@ -1,4 +1,4 @@
-"""The pictures of the README: the command that makes them works, and every link of the README leads somewhere."""
+"""The pictures of the documents: the commands that make them work, and every link of the documents leads somewhere."""
 
 import re
 import subprocess
@@ -11,24 +11,40 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "Resources" / "Screenshots"
-COMMAND = Path(__file__).with_name("make_screenshots.py")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+COMMAND, TRAINING_COMMAND = (
+    Path(__file__).with_name(name) for name in ("make_screenshots.py", "make_training_screenshots.py")
+)
+DOCUMENTS = ("README.md", "TRAINING.md", "CONTRIBUTING.md")
+
+
+def picture_made(command: Path, output: Path, name: str) -> np.ndarray:
+    """The picture that a command makes when it is asked for this one: colors (height, width, 3)."""
+    done = subprocess.run(
+        [sys.executable, str(command), "-o", str(output), "--only", name], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == str(output / f"{name}.png")
+    made = np.asarray(Image.open(output / f"{name}.png").convert("RGB")).astype(int)
+    assert made.shape[1] > 800
+    panel = made[: made.shape[0] * 3 // 4, :400]
+    assert (panel.max(axis=2) < 60).mean() > 0.02, "there are no words"
+    return made
 
 
 def test_the_command_makes_a_picture_of_the_panel(tmp_path: Path) -> None:
     """The quickest of them, in which the warning sign is yellow and words are there to be read."""
-    done = subprocess.run(
-        [sys.executable, str(COMMAND), "-o", str(tmp_path), "--only", "missing"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines()[-1] == str(tmp_path / "missing.png")
-    made = np.asarray(Image.open(tmp_path / "missing.png").convert("RGB")).astype(int)
-    assert made.shape[1] > 800
-    panel = made[: made.shape[0] * 3 // 4]
-    assert (panel.max(axis=2) < 60).mean() > 0.02, "there are no words"
+    made = picture_made(COMMAND, tmp_path, "missing")
     red, green, blue = np.moveaxis(made[:, :100], 2, 0)
     yellow = (red > 200) & (green > 150) & (blue < 120)
     assert yellow[: made.shape[0] - 30].sum() > 30, "there is no warning sign"
+
+
+def test_the_command_makes_a_picture_of_the_data_of_a_training(tmp_path: Path) -> None:
+    """The quickest of them, in which a label lies over an image."""
+    made = picture_made(TRAINING_COMMAND, tmp_path, "training-data")
+    red, green, blue = np.moveaxis(made[:, 430:], 2, 0)
+    assert ((red == green) & (green == blue) & (red > 60)).mean() > 0.1, "there is no image"
+    assert ((green > red + 40) & (green > 100)).sum() > 1000, "there is no label"
 
 
 def links(document: str) -> list[str]:
@@ -44,14 +60,14 @@ def test_every_link_within_the_repository_leads_to_a_file_or_heading(document: s
         if target.startswith("#"):
             assert target in anchors
         elif "://" not in target:
-            assert (ROOT / target).is_file(), target
+            assert (ROOT / target).exists(), target
 
 
 def test_pictures_are_small_and_shown_and_made_by_the_command() -> None:
     files = sorted(PICTURES.iterdir())
-    shown = {target for target in links("README.md") if target.endswith(".png")}
+    shown = {target for name in DOCUMENTS for target in links(name) if target.endswith(".png")}
     assert {path.relative_to(ROOT).as_posix() for path in files} == shown
-    command = COMMAND.read_text(encoding="utf-8")
-    assert [path.name for path in files if f'"{path.name}"' not in command] == []
+    commands = "".join(command.read_text(encoding="utf-8") for command in (COMMAND, TRAINING_COMMAND))
+    assert [path.name for path in files if f'"{path.name}"' not in commands] == []
     assert max(path.stat().st_size for path in files) < 300_000
     assert sum(path.stat().st_size for path in files) < 1_200_000
