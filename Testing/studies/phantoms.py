@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the study")
     parser.add_argument("--cases", type=int, default=30, help="phantoms; a third of them is for the test")
     parser.add_argument("--scale", type=float, default=0.5, help="size of the brains; small ones train faster")
-    parser.add_argument("--iterations", type=int, default=500, help="of each training")
+    parser.add_argument("--iterations", type=int, default=450, help="of each training")
     parser.add_argument("--patch", type=int, default=80, help="edge of the patch in voxels")
-    parser.add_argument("--seeds", type=int, default=2, help="trainings of each variant")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each variant")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, each on one thread")
     options = parser.parse_args(arguments)
     if options.cases < 6:
