@@ -52,15 +52,19 @@ def links(document: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", (ROOT / document).read_text(encoding="utf-8"))
 
 
+def anchors(document: str) -> set[str]:
+    """What a link may name behind # in a document: its headings, as they are shown on the web."""
+    headings = re.findall(r"^#+ (.+)$", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_within_the_repository_leads_to_a_file_or_heading(document: str) -> None:
-    headings = re.findall(r"^#+ (.+)$", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE)
-    anchors = {"#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    for target in links(document):
-        if target.startswith("#"):
-            assert target in anchors
-        elif "://" not in target:
-            assert (ROOT / target).exists(), target
+    for link in links(document):
+        if "://" not in link:
+            target, _, anchor = link.partition("#")
+            assert (ROOT / (target or document)).exists(), link
+            assert not anchor or anchor in anchors(target or document), link
 
 
 def test_pictures_are_small_and_shown_and_made_by_the_command() -> None:
