@@ -44,8 +44,9 @@ class TrainingConfig:
     start_from: str = _setting("", "model of that size whose weights are the first (name or folder); empty: random")
     imputation: str = _setting(
         "mean",
-        "what missing features are: the mean (Eq. 5), or zero as in the authors' code",
-        ("mean", "zero"),
+        "what missing features are above the bottom: the mean (as Eq. 5), zero (those of a zero volume: the authors' "
+        "code), or bottom (only what they contribute is a mean, so that the decoder knows which sequence is which)",
+        ("mean", "zero", "bottom"),
     )
     # Data
     patch: tuple[int, int, int] = _setting(

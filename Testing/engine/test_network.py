@@ -19,12 +19,15 @@ from lckd.sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of, 
 CONFIGS = {
     "small-mean": PRESETS["small"],
     "small-zero": NetworkConfig(imputation="zero"),
+    "small-bottom": NetworkConfig(imputation="bottom"),
     "aspp-mean": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), ()),
     "aspp-zero": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), (), "zero"),
+    "aspp-bottom": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), (), "bottom"),
 }
 TINY = {
     "mean": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2)),
     "zero": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2), imputation="zero"),
+    "bottom": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2), imputation="bottom"),
 }
 PARTIAL = subset_of([Sequence.FLAIR, Sequence.T2])
 
@@ -69,9 +72,12 @@ def literal_features(
     concatenated = []
     for level in range(len(zero)):
         mean = torch.stack([real[s.index][level] for s in subset]).mean(0)
-        with_zeros = network.config.imputation == "zero" and level < len(zero) - 1
-        imputed = zero[level].expand_as(mean) if with_zeros else mean
-        concatenated.append(torch.cat([real[s.index][level] if s in subset else imputed for s in SEQUENCES], dim=1))
+        imputation = network.config.imputation if level < len(zero) - 1 else "mean"
+        imputed = {"mean": mean, "zero": zero[level].expand_as(mean), "bottom": torch.zeros_like(mean)}[imputation]
+        # The missing contribute what those present contribute on average.
+        scale = len(SEQUENCES) / len(subset) if imputation == "bottom" else 1.0
+        features = [scale * real[s.index][level] if s in subset else imputed for s in SEQUENCES]
+        concatenated.append(torch.cat(features, dim=1))
     return concatenated
 
 

@@ -233,7 +233,8 @@ def test_forget_gives_the_memory_back(worker: WorkerProcess, tmp_path: Path) -> 
     network = build_network(NetworkConfig(channels=(32, 4, 4, 4), decoder_channels=(2, 2, 2))).eval()
     write_bundle(tmp_path / "wide", network, new_card("wide", "tiny", network, "Random weights, for tests."))
     result = worker.result("segment", job=str(write_job(tmp_path / "job", tmp_path / "wide", mirror=True)))
-    assert result["kept_mb"] > 40
+    # Half of it where the CPU computes in bfloat16.
+    assert result["kept_mb"] > 20
     before = worker.wait(lambda event: event["event"] == "heartbeat" and event["id"] is None)["rss_mb"]
     forgotten = worker.result("forget")
     assert forgotten["forgotten"]

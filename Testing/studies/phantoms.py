@@ -2,10 +2,10 @@
 
     python Testing/studies/phantoms.py --output study
 
-Trains the method (mean-0.1: mean imputation, alpha 0.1) and two others that differ from it in one setting: without
-distillation (mean-0) and with the imputation of the authors' code (zero-0.1). OUTPUT/RESULTS.md says which sequences
-were elected when, and which variant is better on which subsets of the sequences. Started again by the same command, an
-interrupted study goes on where it stopped.
+Trains the method (mean-0.1: mean imputation, alpha 0.1) and three others that differ from it in one setting: without
+distillation (mean-0), with the imputation of the authors' code (zero-0.1) and with that of contributions (bottom-0.1).
+OUTPUT/RESULTS.md says which sequences were elected when, and which variant is better on which subsets of the sequences.
+Started again by the same command, an interrupted study goes on where it stopped.
 """
 
 from __future__ import annotations

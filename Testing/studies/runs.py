@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 #: Variants by name: the method, and what is changed of it. A name is imputation-alpha.
-VARIANTS = ("mean-0.1", "mean-0", "zero-0.1")
+VARIANTS = ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1")
 
 
 @dataclass(frozen=True)

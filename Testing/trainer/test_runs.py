@@ -285,7 +285,13 @@ def test_ctrl_c_ends_a_run_after_its_iteration(
     run = tmp_path / "run"
     words = [sys.executable, "-m", *command(data, run, SMOKE.overridden(["iterations=5000"]))]
     process = subprocess.Popen(
-        words, env=subprocess_environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        words,
+        env=subprocess_environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background of a shell would hand on that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (RunFolder(run).events.exists() and events_so_far(run) >= 2):

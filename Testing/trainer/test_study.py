@@ -123,11 +123,11 @@ def test_a_killed_study_goes_on_where_it_stopped(finished_study: SimpleNamespace
 def test_variants_differ_in_one_setting(finished_study: SimpleNamespace) -> None:
     facts = {
         name: json.loads((finished_study.output / f"{name}-s0-scores" / "evaluation.json").read_text())["training"]
-        for name in ("mean-0.1", "mean-0", "zero-0.1")
+        for name in ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1")
     }
     method = facts.pop("mean-0.1")
     changed = {name: {key for key in method if method[key] != other[key]} for name, other in facts.items()}
-    assert changed == {"mean-0": {"alpha"}, "zero-0.1": {"imputation"}}
+    assert changed == {"mean-0": {"alpha"}, "zero-0.1": {"imputation"}, "bottom-0.1": {"imputation"}}
     assert (facts["mean-0"]["alpha"], facts["zero-0.1"]["imputation"]) == (0, "zero")
 
 
@@ -137,7 +137,7 @@ def test_the_results_answer_the_three_questions(finished_study: SimpleNamespace)
         assert text.count(question) == 1
     # A number of a table, by another way: subsets without T1c of ET, from what lckd evaluate wrote.
     values = []
-    for name in ("mean-0.1", "mean-0", "zero-0.1"):
+    for name in ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1"):
         with (finished_study.output / f"{name}-s0-scores" / "cases.csv").open() as stream:
             rows = list(csv.DictReader(stream))
         dice = [float(r["dice"]) for r in rows if r["region"] == "ET" and "t1c" not in r["subset"].split("+")]
@@ -162,7 +162,7 @@ def test_finished_folds_are_summed_up_over_all_patients(
     modules: SimpleNamespace, finished_study: SimpleNamespace, tmp_path: Path
 ) -> None:
     """Runs of two folds, made of those of the study; a fold that one variant has not finished does not count."""
-    for variant in ("mean-0.1", "mean-0", "zero-0.1"):
+    for variant in ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1"):
         for fold in ("f0", "f1", "f2"):
             source, target = finished_study.output / f"{variant}-s0", tmp_path / f"{variant}-{fold}"
             target.mkdir()

@@ -86,7 +86,7 @@ def test_weights_follow_what_shows_the_region_and_the_network_stays() -> None:
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
 
 
-@pytest.mark.parametrize("imputation", ["mean", "zero"])
+@pytest.mark.parametrize("imputation", ["mean", "zero", "bottom"])
 def test_a_mixture_of_one_sequence_is_decoded_as_that_sequence_alone(imputation: str) -> None:
     torch.manual_seed(0)
     network = build_network(dataclasses.replace(TINY, imputation=imputation)).eval()
@@ -95,7 +95,7 @@ def test_a_mixture_of_one_sequence_is_decoded_as_that_sequence_alone(imputation:
         encodings = network.encode(images)
         for alone in images:
             weights = {s: torch.tensor(float(s is alone)) for s in images}
-            logits = network.decode(mixed(encodings, weights))
+            logits = network.decode(mixed(encodings, weights, imputation))
             assert torch.allclose(logits, network.decode(encodings, (alone,)), atol=1e-4)
 
 

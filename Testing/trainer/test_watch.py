@@ -341,7 +341,10 @@ def test_a_run_that_is_stopped_saves_and_goes_on(
     assert [iteration for iteration, _ in scalars(run)["loss/task"]] == [1, 2, 3, 4]
 
 
-def test_the_first_signal_after_the_start_asks_and_the_second_stops_at_once() -> None:
+def test_the_first_signal_after_the_start_asks_and_the_second_stops_at_once(request: pytest.FixtureRequest) -> None:
+    # Tests that run in the background of a shell inherit that SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     told: list[str] = []
     stop = StopRequest(told.append)
     stop.hear({"event": "stage"})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import ModelError
 
 Architecture = Literal["unet", "resnet_aspp"]
-Imputation = Literal["mean", "zero"]
+Imputation = Literal["mean", "zero", "bottom"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,10 @@ class NetworkConfig:
         channels: encoder channels by level, finest first. Level l of the U-Net has 1/2^(l+1) of the resolution.
         decoder_channels: decoder channels by level, finest first; one fewer than `channels`.
         decoder_convs: 3×3×3 convolutions by level of the U-Net's decoder, finest first; empty for ``resnet_aspp``.
-        imputation: what stands for the features of a missing sequence where features are concatenated: ``mean``, the
-            mean of those present at every level (Eq. 5), or ``zero``, as in the authors' code: the mean at the bottom,
-            the encoder's response to an all-zero volume at the other levels.
+        imputation: what stands for a missing sequence where features are concatenated. The bottom level always has the
+            mean of the features present (Eq. 5). At the other levels, ``mean`` has that, too; ``zero`` the encoder's
+            response to an all-zero volume, as in the authors' code; ``bottom`` has the mean of what those present
+            contribute after their projection, which keeps apart what the sequences are.
         window_voxels: largest part of a volume that is encoded at once.
     """
 
@@ -35,7 +36,7 @@ class NetworkConfig:
     window_voxels: int = 6_000_000
 
     def __post_init__(self) -> None:
-        if self.architecture not in ("unet", "resnet_aspp") or self.imputation not in ("mean", "zero"):
+        if self.architecture not in ("unet", "resnet_aspp") or self.imputation not in get_args(Imputation):
             raise _refused(f"architecture {self.architecture}, imputation {self.imputation}")
         unet_convs = len(self.decoder_channels) if self.architecture == "unet" else 0
         if len(self.decoder_convs) != unet_convs:

@@ -7,6 +7,13 @@ linear: y = Σ_i W_i f_i over all N. Where the missing f_n are the mean of the f
 
 so that no imputed feature ever has to exist, and absent sequences cost nothing. Where the missing f_n are the response
 z to an all-zero volume, y = Σ_{i∈A} W_i f_i + (Σ_{n∉A} W_n) z. Both equal the plain form to rounding.
+
+With one shared encoder, the mean of the features of a single sequence meets (Σ_n W_n) f_i, the same weights whichever
+sequence it is. Where not the features but the contributions W_n f_n of the missing are the mean of those present,
+
+    y = (N/|A|) Σ_{i∈A} W_i f_i,
+
+each sequence keeps its own weights.
 """
 
 from __future__ import annotations
@@ -29,15 +36,25 @@ class FusedConv(nn.Module):
         out_channels: channels of the result.
         upsample: a transposed 2×2×2 convolution of stride 2 instead of a 1×1×1 convolution.
         standardize: apply weight standardization.
+        contributions: the missing contribute the mean of what those present contribute, instead of having the mean of
+            their features.
     """
 
-    def __init__(self, channels: int, out_channels: int, upsample: bool = False, standardize: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        upsample: bool = False,
+        standardize: bool = False,
+        contributions: bool = False,
+    ) -> None:
         super().__init__()
         total = channels * len(SEQUENCES)
         shape = (total, out_channels, 2, 2, 2) if upsample else (out_channels, total, 1, 1, 1)
         self.weight = nn.Parameter(torch.empty(shape))
         self.upsample = upsample
         self.standardize = standardize
+        self.contributions = contributions
         nn.init.normal_(self.weight, std=(2.0 / total) ** 0.5)
 
     def forward(self, features: Mapping[Sequence, Tensor], zero: Tensor | None = None) -> Tensor:
@@ -45,12 +62,14 @@ class FusedConv(nn.Module):
 
         Args:
             features: for each present sequence (B, C, D, H, W).
-            zero: the encoder's response to an all-zero volume, standing for each missing sequence; None: their mean.
+            zero: the encoder's response to an all-zero volume, standing for each missing sequence; None: a mean.
         """
         present, missing = subset_of(features), missing_from(features)
         weight = dict(zip(SEQUENCES, self._weight_by_sequence(), strict=True))
         terms = [(weight[sequence], features[sequence]) for sequence in present]
-        if missing:
+        if missing and self.contributions:
+            terms = [(own * (len(SEQUENCES) / len(present)), feature) for own, feature in terms]
+        elif missing:
             absent = torch.stack([weight[sequence] for sequence in missing]).sum(0)
             if zero is None:
                 terms = [(own + absent / len(present), feature) for own, feature in terms]

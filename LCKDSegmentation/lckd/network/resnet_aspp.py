@@ -124,9 +124,9 @@ class Encoder(nn.Module):
 class DecoderLevel(nn.Module):
     """Add the fused skip to the upsampled coarser level, then a residual block."""
 
-    def __init__(self, skip: int, channels: int) -> None:
+    def __init__(self, skip: int, channels: int, contributions: bool = False) -> None:
         super().__init__()
-        self.skip = FusedConv(skip, channels, standardize=True)
+        self.skip = FusedConv(skip, channels, standardize=True, contributions=contributions)
         self.skip_norm = nn.Sequential(InstanceNorm(channels), _activation())
         body = nn.Sequential(ConvUnit(channels, channels, 3), ConvUnit(channels, channels, 3, activate=False))
         self.block = Residual(body)
@@ -139,7 +139,9 @@ class DecoderLevel(nn.Module):
 class Decoder(SubsetDecoder):
     """Transposed convolutions from the concatenated bottom up; logits upsampled in H and W."""
 
-    def __init__(self, channels: tuple[int, ...], decoder_channels: tuple[int, ...]) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], decoder_channels: tuple[int, ...], contributions: bool = False
+    ) -> None:
         super().__init__()
         self.bottom = FusedConv(channels[-1], decoder_channels[-1], upsample=True)
         self.upsample = nn.ModuleList(
@@ -147,7 +149,7 @@ class Decoder(SubsetDecoder):
             for coarse, fine in zip(decoder_channels[1:], decoder_channels[:-1], strict=True)
         )
         self.levels = nn.ModuleList(
-            DecoderLevel(skip, own) for skip, own in zip(channels[:-1], decoder_channels, strict=True)
+            DecoderLevel(skip, own, contributions) for skip, own in zip(channels[:-1], decoder_channels, strict=True)
         )
         self.head = nn.Conv3d(decoder_channels[0], len(REGIONS), 1, bias=False)
 
@@ -168,7 +170,9 @@ class Decoder(SubsetDecoder):
 
 def build_resnet_aspp(config: NetworkConfig) -> LCKDNetwork:
     """The network of a configuration with architecture ``resnet_aspp``, freshly initialized."""
-    encoder, decoder = Encoder(config.channels), Decoder(config.channels, config.decoder_channels)
+    contributions = config.imputation == "bottom"
+    encoder = Encoder(config.channels)
+    decoder = Decoder(config.channels, config.decoder_channels, contributions)
     initialize(encoder)
     initialize(decoder)
     return LCKDNetwork(config, encoder, decoder, (16, 32, 32))

@@ -49,9 +49,9 @@ class Encoder(nn.Module):
 class DecoderLevel(nn.Module):
     """Add the upsampled coarser level to this level's fused features, then a few convolutions."""
 
-    def __init__(self, coarser: int, skip: int, channels: int, convs: int) -> None:
+    def __init__(self, coarser: int, skip: int, channels: int, convs: int, contributions: bool = False) -> None:
         super().__init__()
-        self.skip = FusedConv(skip, channels)
+        self.skip = FusedConv(skip, channels, contributions=contributions)
         self.reduce = nn.Conv3d(coarser, channels, 1, bias=False)
         self.norm = InstanceNorm(channels)
         self.convs = nn.Sequential(*(ConvNormAct(channels, channels) for _ in range(convs)))
@@ -74,7 +74,7 @@ class Decoder(SubsetDecoder):
         self.bottom_norm = InstanceNorm(decoder_channels[-1])
         coarser = (*decoder_channels[1:], decoder_channels[-1])
         self.levels = nn.ModuleList(
-            DecoderLevel(*sizes)
+            DecoderLevel(*sizes, contributions=config.imputation == "bottom")
             for sizes in zip(coarser, channels[:-1], decoder_channels, config.decoder_convs, strict=True)
         )
         self.head = nn.Conv3d(decoder_channels[0], len(REGIONS) * STEM_FACTOR**3, 1)

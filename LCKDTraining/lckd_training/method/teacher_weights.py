@@ -92,23 +92,28 @@ class TeacherWeights:
     def _region_loss(self, network: LCKDNetwork, encodings: Encodings, regions: Tensor, k: int) -> Tensor:
         own = self.phi[k, [sequence.index for sequence in encodings.present]].softmax(dim=0)
         weights = dict(zip(encodings.present, own, strict=True))
-        logits = network.decode(mixed(encodings, weights))
+        logits = network.decode(mixed(encodings, weights, network.config.imputation))
         return task_loss(logits[:, k : k + 1], regions[:, k : k + 1])
 
 
-def mixed(encodings: Encodings, weights: Mapping[Sequence, Tensor]) -> Encodings:
+def mixed(encodings: Encodings, weights: Mapping[Sequence, Tensor], imputation: str) -> Encodings:
     """Encodings whose decoding lies between those from each sequence alone; with one weight 1 it is that one.
 
-    The features of all sequences are the mixture, as Eq. 5 has it where one sequence is there. Where missing sequences
-    are imputed by an all-zero volume, each sequence's features lie between its own and that volume's.
+    The features of all sequences are the mixture, as Eq. 5 has it where one sequence is there. At the levels above the
+    bottom, where missing sequences are imputed by an all-zero volume, each sequence's features lie between its own and
+    that volume's; where their contributions are imputed, between N times its own and nothing.
     """
     count = len(encodings.features[encodings.present[0]])
     mixtures = [_sum(weights, encodings.level(index, encodings.present)) for index in range(count)]
 
     def level(sequence: Sequence, index: int) -> Tensor:
-        zero = None if index == count - 1 else encodings.zero_level(index)
-        if zero is None:
+        if index == count - 1 or imputation == "mean":
             return mixtures[index]
+        if imputation == "bottom":
+            own = encodings.features[sequence][index] if sequence in weights else torch.zeros_like(mixtures[index])
+            return len(SEQUENCES) * weights.get(sequence, torch.zeros(())) * own
+        zero = encodings.zero_level(index)
+        assert zero is not None
         if sequence not in weights:
             return zero.expand_as(mixtures[index])
         return weights[sequence] * encodings.features[sequence][index] + (1 - weights[sequence]) * zero
