@@ -52,7 +52,7 @@ class TeacherWeights:
 
     def teaching(self) -> Teaching:
         """How much each sequence teaches: the probability that at least one region elects it."""
-        strength = 1 - (1 - self.phi.detach().double().softmax(dim=1)).prod(dim=0)
+        strength = 1 - (1 - self.phi.detach().cpu().double().softmax(dim=1)).prod(dim=0)
         return dict(zip(SEQUENCES, strength.tolist(), strict=True))
 
     def add_gradient(self, network: LCKDNetwork, sample: Sample) -> float:
@@ -74,7 +74,7 @@ class TeacherWeights:
     def update(self, draws: int, group: Group) -> None:
         """One step along the mean gradient of so many samples, which the processes of a group have shared."""
         own = torch.zeros_like(self.phi) if self.phi.grad is None else self.phi.grad
-        total = group.sum(own.double().cpu().numpy())
+        total = group.sum(own.cpu().double().numpy())
         self.phi.grad = torch.from_numpy(total / draws).to(self.phi)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
