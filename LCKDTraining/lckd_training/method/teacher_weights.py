@@ -109,14 +109,12 @@ def mixed(encodings: Encodings, weights: Mapping[Sequence, Tensor], imputation: 
     def level(sequence: Sequence, index: int) -> Tensor:
         if index == count - 1 or imputation == "mean":
             return mixtures[index]
-        if imputation == "bottom":
-            own = encodings.features[sequence][index] if sequence in weights else torch.zeros_like(mixtures[index])
-            return len(SEQUENCES) * weights.get(sequence, torch.zeros(())) * own
         zero = encodings.zero_level(index)
-        assert zero is not None
+        absent = torch.zeros_like(mixtures[index]) if zero is None else zero.expand_as(mixtures[index])
         if sequence not in weights:
-            return zero.expand_as(mixtures[index])
-        return weights[sequence] * encodings.features[sequence][index] + (1 - weights[sequence]) * zero
+            return absent
+        own = encodings.features[sequence][index] * (len(SEQUENCES) if imputation == "bottom" else 1)
+        return weights[sequence] * own + (1 - weights[sequence]) * absent
 
     return Encodings({s: tuple(level(s, index) for index in range(count)) for s in SEQUENCES}, encodings.zero)
 
