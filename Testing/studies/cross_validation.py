@@ -2,8 +2,8 @@
 
     python Testing/studies/cross_validation.py --data BraTS --output study --folds 3
 
-The variants are named imputation-alpha, those of phantoms.py by default; OUTPUT/RESULTS.md answers the same questions
-over all patients. Started again by the same command, an interrupted study goes on where it stopped. With --summarize
+The variants are those of runs.py, by default those of phantoms.py; OUTPUT/RESULTS.md answers the same questions over
+all patients. Started again by the same command, an interrupted study goes on where it stopped. With --summarize
 nothing is trained: the results are of the folds that are finished (folders VARIANT-fFOLD and VARIANT-fFOLD-scores).
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 from results import write_results
-from runs import VARIANTS, Run, carry_out_all, keep_options, names_setting
+from runs import MAIN_VARIANTS, VARIANTS, Run, carry_out_all, describe_variants, keep_options, names_setting
 
 from lckd_training.data.datasets import find_dataset
 
@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=700, help="of each training")
     parser.add_argument("--patch", type=int, default=96, help="edge of the patch in voxels")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="IMPUTATION-ALPHA")
+    parser.add_argument("--variants", nargs="+", default=list(MAIN_VARIANTS), choices=VARIANTS)
     parser.add_argument("--election", nargs="+", default=[], metavar="NAME", help="cases that elect in every fold")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="further settings of every training")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, each on one thread")
     parser.add_argument("--summarize", action="store_true", help="train nothing, sum up the folds that are finished")
     options = parser.parse_args(arguments)
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.data is None:
         parser.error("--data is needed, except with --summarize")
     else:
-        kept = {name: getattr(options, name) for name in ("folds", "iterations", "patch", "election")}
+        kept = {name: getattr(options, name) for name in ("folds", "iterations", "patch", "election", "set")}
         keep_options(output, kept | {"data": str(options.data.resolve())})
         runs = plan(options)
         carry_out_all(runs, options.data, options.jobs)
@@ -64,6 +65,7 @@ def plan(options: argparse.Namespace) -> list[Run]:
         f"patch={options.patch}",
         f"election_interval={interval}",
         f"checkpoint_interval={interval}",
+        *options.set,
     ]
     if options.election:
         settings.append(names_setting("election", options.election))
@@ -108,7 +110,7 @@ def words(runs: list[Run]) -> tuple[str, str]:
     head = (
         f"# Cross-validation\n\n{len(cases)} cases, each tested on by the training that never saw the patient "
         f"(folds {', '.join(folds)}), {settings['iterations']} iterations with patches of {settings['patch']}³ voxels. "
-        "Variants are named imputation-alpha: mean-0.1 is the method. All Dice are of the test cases.\n"
+        f"{describe_variants(runs)} All Dice are of the test cases.\n"
     )
     caveat = (
         f"{len(cases)} cases are few: differences of a few points of Dice may be chance, and networks trained this "

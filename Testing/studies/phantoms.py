@@ -2,8 +2,8 @@
 
     python Testing/studies/phantoms.py --output study
 
-Trains the method (mean-0.1: mean imputation, alpha 0.1) and three others that differ from it in one setting: without
-distillation (mean-0), with the imputation of the authors' code (zero-0.1) and with that of contributions (bottom-0.1).
+Trains the method and three others that differ from it in one setting: without distillation, with the imputation of the
+mean at every level (mean), and with that of the authors' code (zero).
 OUTPUT/RESULTS.md says which sequences were elected when, and which variant is better on which subsets of the sequences.
 Started again by the same command, an interrupted study goes on where it stopped.
 """
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from results import write_results
-from runs import VARIANTS, Run, carry_out_all, keep_options, lckd, names_setting
+from runs import MAIN_VARIANTS, Run, carry_out_all, describe_variants, keep_options, lckd, names_setting
 
 _FILES = ("t1n", "t1c", "t2w", "t2f", "seg")
 #: Elections and checkpoints of a training.
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     head = (
         f"# Phantom study\n\n{len(names)} phantoms of {options.scale:g} times the size of a brain "
         f"({len(test_of(names))} for the test), {options.iterations} iterations with patches of {options.patch}³ "
-        f"voxels, {options.seeds} trainings of each variant: mean-0.1 is the method (mean imputation, alpha 0.1); the "
-        "others differ from it in the imputation or in alpha. All Dice are of the test cases.\n"
+        f"voxels, {options.seeds} trainings of each variant. {describe_variants(runs)} All Dice are of the test "
+        "cases.\n"
     )
     path = write_results(runs, head, CAVEAT)
     print(path.read_text(encoding="utf-8"))
@@ -88,7 +88,9 @@ def plan(output: Path, names: list[str], iterations: int, patch: int, seeds: int
         names_setting("election", elect),
     )
     return [
-        Run(output, variant, f"s{seed}", (*settings, f"seed={seed}")) for seed in range(seeds) for variant in VARIANTS
+        Run(output, variant, f"s{seed}", (*settings, f"seed={seed}"))
+        for seed in range(seeds)
+        for variant in MAIN_VARIANTS
     ]
 
 

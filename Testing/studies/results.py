@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from runs import Run, lckd
+from runs import METHOD, VARIANTS, Run, lckd
 
 from lckd.labels import REGIONS, Region
 from lckd.sequences import Sequence as MRI
@@ -29,15 +29,6 @@ GROUPS: Mapping[str, Callable[[Subset, MRI], bool]] = {
     "without the teacher": lambda subset, teacher: teacher not in subset,
     "with the teacher": lambda subset, teacher: teacher in subset,
     "all": lambda subset, teacher: True,
-}
-
-
-#: Which variants are compared, and what that answers.
-COMPARISONS: Mapping[tuple[str, str], str] = {
-    ("mean-0.1", "mean-0"): "Does distillation help? (alpha 0.1 against 0)",
-    ("mean-0.1", "zero-0.1"): "Imputation by the mean or by zero? (Eq. 5 at every level against the authors' code)",
-    ("bottom-0.1", "mean-0.1"): "Above the bottom, imputation of contributions or of features? (bottom against mean)",
-    ("bottom-0.1", "zero-0.1"): "Imputation of contributions or by zero? (bottom against the authors' code)",
 }
 
 
@@ -216,9 +207,9 @@ def write_results(runs: Sequence[Run], head: str, caveat: str) -> Path:
         folders = [output / "pooled" / variant for variant in variants]
         lckd(output / "comparison.log", "evaluate", "--compare", *folders, "-o", output / "comparison")
     sections = [election_section(runs)]
-    for (one, other), title in COMPARISONS.items():
-        if one in variants and other in variants:
-            sections.append(comparison_section(title, one, other, scores))
+    for variant in variants:
+        if METHOD in variants and variant != METHOD:
+            sections.append(comparison_section(VARIANTS[variant].question, METHOD, variant, scores))
     sections.append(
         "## What the tests are\n\nDice is averaged over the subsets of a group, case by case; the teacher is T1c for "
         "ET and TC and FLAIR for WT. The 95 % interval is a bootstrap of the difference over the cases, p that of the "

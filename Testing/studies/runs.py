@@ -17,8 +17,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Variants by name: the method, and what is changed of it. A name is imputation-alpha.
-VARIANTS = ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1")
+#: Settings of the method, whatever a preset says.
+_METHOD_SETTINGS = ("imputation=bottom", "alpha=0.1")
+METHOD = "method"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed of the method, and what comparing the two answers."""
+
+    settings: tuple[str, ...]
+    question: str
+
+
+VARIANTS: Mapping[str, Variant] = {
+    METHOD: Variant((), "the method"),
+    "no-distillation": Variant(("alpha=0.0",), "Does distillation help?"),
+    "mean": Variant(("imputation=mean",), "Above the bottom, imputation of contributions or of features (Eq. 5)?"),
+    "zero": Variant(("imputation=zero",), "Imputation of contributions, or none, as in the authors' code?"),
+    "learned-teachers": Variant(("teachers=learned",), "Elected teachers or learned ones?"),
+    "light-augmentation": Variant(("augmentation=light",), "Strong augmentation or the authors' light one?"),
+    "deep-supervision": Variant(("deep_supervision=0.5",), "Without or with deep supervision?"),
+    "no-average": Variant(("average=0.0",), "Moving average of the weights, or the last ones?"),
+}
+#: Those of which the paper speaks.
+MAIN_VARIANTS = (METHOD, "no-distillation", "mean", "zero")
 
 
 @dataclass(frozen=True)
@@ -27,7 +50,7 @@ class Run:
 
     Attributes:
         output: folder of the study.
-        variant: imputation and alpha, such as ``mean-0.1``.
+        variant: name among `VARIANTS`.
         part: what tells the runs of a variant apart: ``s0`` is a seed, ``f0`` a fold.
         settings: of `lckd train --set`, besides those of the variant.
     """
@@ -64,8 +87,7 @@ class Run:
 
     def variant_settings(self) -> list[str]:
         """What makes the variant, as `lckd train --set` takes it."""
-        imputation, _, alpha = self.variant.partition("-")
-        return [f"imputation={imputation}", f"alpha={float(alpha)}"]
+        return [*_METHOD_SETTINGS, *VARIANTS[self.variant].settings]
 
     def carry_out(self, data: Path) -> None:
         """Train, export and score, as far as that is not done."""
@@ -83,6 +105,13 @@ class Run:
 
 
 _ONE_THREAD = ("--threads", "1")
+
+
+def describe_variants(runs: Iterable[Run]) -> str:
+    """A sentence that says what the variants of the runs are."""
+    changed = {run.variant: ", ".join(VARIANTS[run.variant].settings) for run in runs if run.variant != METHOD}
+    others = "; ".join(f"{name} has {settings}" for name, settings in changed.items())
+    return f"The method has {', '.join(_METHOD_SETTINGS)}" + (f"; of that, {others}." if others else ".")
 
 
 def names_setting(key: str, names: Iterable[str]) -> str:

@@ -94,7 +94,7 @@ def finished_study(modules: SimpleNamespace, tmp_path_factory: pytest.TempPathFa
     arguments = ["--output", str(output), *QUICK]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(modules.runs, "subprocess", process)
-        process.kill_in = "mean-0-"
+        process.kill_in = "no-distillation-"
         with pytest.raises(SystemExit, match="status 137"):
             modules.phantoms.main(arguments)
         before, process.commands, process.kill_in = process.commands, [], ""
@@ -110,34 +110,35 @@ def elections(run: Path) -> list[int]:
 
 
 def test_a_killed_study_goes_on_where_it_stopped(finished_study: SimpleNamespace) -> None:
-    scored = ["evaluate mean-0.1-s0-scores"]
-    assert finished_study.before[:3] == ["train mean-0.1-s0", "export mean-0.1-s0-model", *scored]
-    assert "train mean-0-s0" in finished_study.before
-    assert not {"train mean-0.1-s0", "data phantoms", *scored} & set(finished_study.after)
-    assert "train mean-0-s0" in finished_study.after
+    scored = ["evaluate method-s0-scores"]
+    assert finished_study.before[:3] == ["train method-s0", "export method-s0-model", *scored]
+    assert "train no-distillation-s0" in finished_study.before
+    assert not {"train method-s0", "data phantoms", *scored} & set(finished_study.after)
+    assert "train no-distillation-s0" in finished_study.after
     # The iterations before the kill were not done again.
-    assert elections(finished_study.output / "mean-0-s0") == elections(finished_study.output / "mean-0.1-s0")
+    assert elections(finished_study.output / "no-distillation-s0") == elections(finished_study.output / "method-s0")
     assert finished_study.third == ["evaluate comparison"]
 
 
 def test_variants_differ_in_one_setting(finished_study: SimpleNamespace) -> None:
     facts = {
         name: json.loads((finished_study.output / f"{name}-s0-scores" / "evaluation.json").read_text())["training"]
-        for name in ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1")
+        for name in ("method", "no-distillation", "zero", "mean")
     }
-    method = facts.pop("mean-0.1")
+    method = facts.pop("method")
     changed = {name: {key for key in method if method[key] != other[key]} for name, other in facts.items()}
-    assert changed == {"mean-0": {"alpha"}, "zero-0.1": {"imputation"}, "bottom-0.1": {"imputation"}}
-    assert (facts["mean-0"]["alpha"], facts["zero-0.1"]["imputation"]) == (0, "zero")
+    assert changed == {"no-distillation": {"alpha"}, "zero": {"imputation"}, "mean": {"imputation"}}
+    assert (facts["no-distillation"]["alpha"], facts["zero"]["imputation"]) == (0, "zero")
+    assert (method["alpha"], method["imputation"]) == (0.1, "bottom")
 
 
 def test_the_results_answer_the_three_questions(finished_study: SimpleNamespace) -> None:
     text = (finished_study.output / "RESULTS.md").read_text(encoding="utf-8")
-    for question in ("## Which sequence is elected?", "## Does distillation help?", "## Imputation by the mean"):
+    for question in ("## Which sequence is elected?", "## Does distillation help?", "## Above the bottom, imputation"):
         assert text.count(question) == 1
     # A number of a table, by another way: subsets without T1c of ET, from what lckd evaluate wrote.
     values = []
-    for name in ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1"):
+    for name in ("method", "no-distillation", "zero", "mean"):
         with (finished_study.output / f"{name}-s0-scores" / "cases.csv").open() as stream:
             rows = list(csv.DictReader(stream))
         dice = [float(r["dice"]) for r in rows if r["region"] == "ET" and "t1c" not in r["subset"].split("+")]
@@ -162,7 +163,7 @@ def test_finished_folds_are_summed_up_over_all_patients(
     modules: SimpleNamespace, finished_study: SimpleNamespace, tmp_path: Path
 ) -> None:
     """Runs of two folds, made of those of the study; a fold that one variant has not finished does not count."""
-    for variant in ("mean-0.1", "mean-0", "zero-0.1", "bottom-0.1"):
+    for variant in ("method", "no-distillation", "zero", "mean"):
         for fold in ("f0", "f1", "f2"):
             source, target = finished_study.output / f"{variant}-s0", tmp_path / f"{variant}-{fold}"
             target.mkdir()
@@ -174,7 +175,7 @@ def test_finished_folds_are_summed_up_over_all_patients(
             for name in ("cases.csv", "summary.csv", "evaluation.json"):
                 text = Path(f"{source}-scores", name).read_text().replace("phantom-", f"{fold}-")
                 (scores / name).write_text(text)
-    (tmp_path / "mean-0-f2-scores" / "evaluation.json").unlink()
+    (tmp_path / "no-distillation-f2-scores" / "evaluation.json").unlink()
     modules.cross_validation.main(["--output", str(tmp_path), "--summarize"])
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert "4 cases, each tested on" in text
@@ -212,17 +213,17 @@ def made_scores(advantage: float, cases: int = 20) -> CaseDice:
 def test_a_difference_is_clear_only_if_all_trainings_agree(
     modules: SimpleNamespace, by_seed: tuple[float, float], word: str | None
 ) -> None:
-    scores = {("mean-0.1", f"s{seed}"): made_scores(value) for seed, value in enumerate(by_seed)}
-    scores |= {("mean-0", f"s{seed}"): made_scores(0.0) for seed in range(2)}
-    section = modules.results.comparison_section("Alpha", "mean-0.1", "mean-0", scores)
+    scores = {("method", f"s{seed}"): made_scores(value) for seed, value in enumerate(by_seed)}
+    scores |= {("no-distillation", f"s{seed}"): made_scores(0.0) for seed in range(2)}
+    section = modules.results.comparison_section("Alpha", "method", "no-distillation", scores)
     clear = [line for line in section.splitlines() if line.startswith("- ")]
     if word is None:
         assert clear == ["- None."]
     else:
         # All subsets hold those without T1c, so that they differ, too.
         assert [line.split(" by ")[0] for line in clear] == [
-            f"- ET, subsets without the teacher: mean-0.1 is {word}",
-            f"- ET, subsets all: mean-0.1 is {word}",
+            f"- ET, subsets without the teacher: method is {word}",
+            f"- ET, subsets all: method is {word}",
         ]
         assert f"by {100 * abs(np.mean(by_seed)):.2f}." in clear[0]
 

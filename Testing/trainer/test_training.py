@@ -113,20 +113,22 @@ def test_export_and_evaluation_of_a_run(data: Path, finished_run: Path, tmp_path
     assert Case.from_folder(data / "d").present == parse_subset("flair,t1c")
 
 
-def test_a_run_starts_from_a_models_weights_if_its_network_is_the_same(
+def test_a_run_starts_from_a_models_weights_if_its_network_has_the_same_size(
     data: Path, finished_run: Path, tmp_path: Path
 ) -> None:
     export(finished_run, tmp_path / "model", {})
     settings = [f"start_from={tmp_path / 'model'}", "iterations=1", "learning_rate=0.0", "checkpoint_interval=1"]
-    train(data, SMOKE.overridden(settings), tmp_path / "run")
+    train(data, SMOKE.overridden([*settings, "imputation=zero"]), tmp_path / "run")
     state = RunFolder(tmp_path / "run").load_checkpoint()
     assert state is not None
     for key, value in load_model(tmp_path / "model").network.state_dict().items():
         assert torch.equal(state["objective"][f"network.{key}"], value)
     export(tmp_path / "run", tmp_path / "again", {})
-    assert load_model(tmp_path / "again").card.training["settings"]["start_from"] == "model"
+    again = load_model(tmp_path / "again")
+    assert again.card.training["settings"]["start_from"] == "model"
+    assert again.network.config.imputation == "zero"
     with pytest.raises(UsageError, match="another network"):
-        train(data, SMOKE.overridden([*settings, "imputation=zero"]), tmp_path / "other")
+        train(data, SMOKE.overridden([*settings, "size=base"]), tmp_path / "other")
 
 
 def test_patches_are_reproducible_masked_and_labeled_without_interpolation(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -223,13 +224,16 @@ def _first_network(config: TrainingConfig) -> LCKDNetwork:
     if not config.start_from:
         return build_network(config.network)
     model = load_model(config.start_from)
-    if model.network.config != config.network:
+    # No imputation has weights of its own.
+    if dataclasses.replace(model.network.config, imputation=config.imputation) != config.network:
         raise UsageError(
             "BAD_SETTING",
             f"The model '{model.name}' to start from has another network than the settings describe.",
-            "Set size and imputation as its card says, or start from another model.",
+            "Set size as its card says, or start from another model.",
         )
-    return model.network.train()
+    network = build_network(config.network)
+    network.load_state_dict(model.network.state_dict())
+    return network
 
 
 def _require_stride(config: TrainingConfig, network: LCKDNetwork) -> None:
