@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ _ORIGINS = (
     (re.compile(r"^(ucsf-pdgm|upenn-gbm)-", re.IGNORECASE), LabelConvention.BRATS2021),
     (re.compile(r"^brats_\d{3}$", re.IGNORECASE), LabelConvention.MSD),
 )
+#: The Decathlon keeps the 4-D files of all cases in these folders, and their labels in those that are called labels….
+_MSD_IMAGES = ("imagesTr", "imagesTs")
 #: UPENN-GBM keeps segmentations beside the folder of the images: the experts', which are fewer, and automatic ones.
 _UPENN_IMAGES = "images_structural"
 _UPENN_LABELS = (
@@ -102,11 +105,18 @@ def find_case(path: Path) -> CaseFiles:
         )
     ordered = {sequence: images[sequence] for sequence in SEQUENCES if sequence in images}
     labels = _only_one(segmentations) if segmentations else _labels_elsewhere(path)
-    return CaseFiles(path.resolve().name, ordered, labels, _convention(path, next(iter(ordered.values())).path))
+    return CaseFiles(case_name(path), ordered, labels, _convention(path, next(iter(ordered.values())).path))
+
+
+def case_name(path: Path) -> str:
+    """The name of the case in a folder, or in a 4-D file; of a link its own."""
+    return image_stem(path) if path.is_file() else Path(os.path.abspath(path)).name
 
 
 def case_paths(root: Path) -> list[Path]:
     """The folders and 4-D files below a folder that `find_case` takes, so that a bad one need not end the others.
+
+    Links are followed as by `folders_below`; a folder or file that is reached twice is one case.
 
     Raises:
         InputError: there is none.
@@ -114,15 +124,59 @@ def case_paths(root: Path) -> list[Path]:
     if not os.path.isdir(root):
         message = f"The folder {root} does not exist, or cannot be reached."
         raise InputError("FILE_NOT_FOUND", message, "Check the path.")
-    folders = [entry for entry in (root, *root.rglob("*")) if os.path.isdir(entry)]
+    folders = folders_below(root)
     paths = [folder for folder in folders if _may_be_case(folder)]
-    msd = [folder for folder in folders if folder.name in ("imagesTr", "imagesTs") and folder not in paths]
-    paths += [file for folder in msd for file in _images_in(folder)]
+    msd = [f for f in folders if f not in paths and any(place.name in _MSD_IMAGES for place in places_of(f))]
+    paths += _each_once(file for folder in msd for file in _images_in(folder))
     if not paths:
         raise InputError(
             "NO_CASE", f"There is no case below {root}.", "Give a folder whose sub-folders hold one case each."
         )
     return sorted(paths)
+
+
+def folders_below(root: Path) -> list[Path]:
+    """A folder and all folders below it, sorted, each once. Links to folders are followed, unless they lead to a folder
+    in which they lie.
+
+    A folder that is reached by several paths goes by the one with the fewest links and, of those, the fewest names.
+    """
+    found: dict[str, Path] = {}
+    direct, linked = deque([root]), deque[Path]()
+    while direct or linked:
+        folder = (direct or linked).popleft()
+        real = os.path.realpath(folder)
+        if real in found:
+            continue
+        found[real] = folder
+        for child in _folders_in(folder):
+            target = os.path.realpath(child)
+            if target == os.path.join(real, child.name):
+                direct.append(child)
+            elif not Path(real).is_relative_to(target):
+                linked.append(child)
+    return sorted(found.values())
+
+
+def places_of(path: Path) -> tuple[Path, ...]:
+    """A path as it is given and, where that is another, without links: either may tell of which data set it is."""
+    return tuple(dict.fromkeys((path, path.parent.resolve() / path.name, path.resolve())))
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder and the links to folders, sorted; none if it cannot be read, which `find_case` says."""
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if os.path.isdir(folder / name))
+    except OSError:
+        return []
+
+
+def _each_once(files: Iterable[Path]) -> list[Path]:
+    """Of several paths to one file the first that is no link, or else the first."""
+    found: dict[str, Path] = {}
+    for file in sorted(files, key=os.path.islink):
+        found.setdefault(os.path.realpath(file), file)
+    return list(found.values())
 
 
 def _may_be_case(folder: Path) -> bool:
@@ -154,9 +208,10 @@ def _only_one(segmentations: list[Path]) -> Path:
 
 def _labels_elsewhere(folder: Path) -> Path | None:
     """The reference segmentation of a case whose data set keeps them in folders of their own."""
-    if folder.parent.name != _UPENN_IMAGES:
-        return None
-    names = [folder.parent.parent / place / f"{folder.name}{ending}" for place, ending in _UPENN_LABELS]
+    places = [place for place in places_of(folder) if place.parent.name == _UPENN_IMAGES]
+    names = [
+        place.parent.parent / labels / f"{place.name}{ending}" for place in places for labels, ending in _UPENN_LABELS
+    ]
     return next((file for file in names if file.exists()), None)
 
 
@@ -171,13 +226,16 @@ def _images_in(folder: Path) -> list[Path]:
 
 def _msd_case(path: Path) -> CaseFiles:
     """A 4-D file in the order FLAIR, T1w, T1gd, T2w."""
-    labels = path.parent.parent / path.parent.name.replace("images", "labels") / path.name
+    places = [place for place in places_of(path) if place.parent.name in _MSD_IMAGES]
+    names = [file.parent.parent / file.parent.name.replace("images", "labels") / file.name for file in places]
     images = {sequence: ImageFile(path, sequence.index) for sequence in SEQUENCES}
-    return CaseFiles(image_stem(path), images, labels if labels.exists() else None, LabelConvention.MSD)
+    labels = next((file for file in names if file.exists()), None)
+    return CaseFiles(case_name(path), images, labels, LabelConvention.MSD)
 
 
 def _convention(folder: Path, image: Path) -> LabelConvention | None:
-    return known_convention(folder.resolve().name) or known_convention(image_stem(image))
+    names = [case_name(folder), folder.resolve().name, image_stem(image)]
+    return next((convention for convention in map(known_convention, names) if convention is not None), None)
 
 
 def known_convention(name: str) -> LabelConvention | None:

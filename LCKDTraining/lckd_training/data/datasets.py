@@ -1,20 +1,21 @@
 """Data sets: their cases, found by folder layout or listed in a table, and what is known of each patient.
 
-A case that cannot be used does not hide the others: it is listed with the reason.
+A folder may be put together of links to cases and data sets that lie elsewhere; each is one case, however often it is
+reached (`lckd.discovery.folders_below`). A case that cannot be used does not hide the others: it is listed with the
+reason.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lckd.discovery import CaseFiles, case_paths, find_case
+from lckd.discovery import CaseFiles, case_name, case_paths, find_case, folders_below, places_of
 from lckd.errors import InputError
-from lckd.images import image_stem, is_image_name
+from lckd.images import is_image_name
 
 from .case_table import TableRow, read_case_table
 
@@ -58,11 +59,12 @@ class DatasetCase:
         """Its files.
 
         Raises:
-            InputError: they cannot be told.
+            InputError: they cannot be told; the message begins with the name of the case.
         """
-        if self.files is None:
-            raise self.problem or InputError("NO_SEQUENCE", f"{self.name} has no image.", "Leave the case out.")
-        return self.files
+        if self.files is not None:
+            return self.files
+        problem = self.problem or InputError("NO_SEQUENCE", "There is no image.", "Leave the case out.")
+        raise InputError(problem.code, f"{self.name}: {problem.message}", problem.action) from problem
 
 
 @dataclass(frozen=True)
@@ -82,21 +84,24 @@ def find_dataset(root: Path) -> list[DatasetCase]:
     if root.suffix.lower() == ".csv" and not root.is_dir():
         return [_of_row(row, root) for row in read_case_table(root)]
     paths = case_paths(root)
-    known = _read_mappings({root, *(path.parent for path in paths)})
+    known = _read_mappings({root, *(place.parent for path in paths for place in places_of(path))})
     return [_of_path(path, known) for path in paths]
 
 
 def folders_without_sequences(root: Path, cases: list[DatasetCase]) -> list[Path]:
     """Folders below `root` that hold images, none of which is a sequence by its name; results of ours are left out."""
     taken = {case.path for case in cases}
-    found = []
-    for place, _, files in os.walk(root):
-        folder = Path(place)
-        images = any(is_image_name(folder / name) for name in files if not name.startswith("."))
-        results = any(name.endswith("report.json") for name in files)
-        if images and not results and folder not in taken and folder.name.lower() not in _NO_CASES:
-            found.append(folder)
-    return sorted(found)
+    folders = [folder for folder in folders_below(root) if folder not in taken]
+    return [folder for folder in folders if _holds_images(folder)]
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether a folder holds images that could be of a case, and that are not results."""
+    if any(place.name.lower() in _NO_CASES for place in places_of(folder)):
+        return False
+    names = [file.name for file in folder.iterdir() if not file.is_dir()]
+    images = any(is_image_name(folder / name) for name in names if not name.startswith("."))
+    return images and not any(name.endswith("report.json") for name in names)
 
 
 def _of_path(path: Path, known: Mapping[str, _Known]) -> DatasetCase:
@@ -105,25 +110,26 @@ def _of_path(path: Path, known: Mapping[str, _Known]) -> DatasetCase:
         files = find_case(path)
     except InputError as error:
         problem = error
-    name = files.name if files is not None else image_stem(path) if path.is_file() else path.resolve().name
-    patient, site = _patient_and_site(name)
-    listed = known.get(name, _Known(None, None))
-    folder_grade = next((part.upper() for part in path.parts[:-1][::-1] if part.upper() in _GRADES), None)
-    return DatasetCase(name, path, files, problem, patient, site or listed.site, folder_grade or listed.grade)
+    name, places = case_name(path), places_of(path)
+    patient, site = next(filter(None, (_patient_and_site(case_name(place)) for place in places)), (name, None))
+    listed = next((known[case_name(place)] for place in places if case_name(place) in known), _Known(None, None))
+    above = [part.upper() for place in places for part in reversed(place.parts[:-1])]
+    grade = next((part for part in above if part in _GRADES), None) or listed.grade
+    return DatasetCase(name, path, files, problem, patient, site or listed.site, grade)
 
 
 def _of_row(row: TableRow, table: Path) -> DatasetCase:
-    patient, site = _patient_and_site(row.name)
+    patient, site = _patient_and_site(row.name) or (row.name, None)
     return DatasetCase(row.name, table, row.files, row.problem, row.patient or patient, row.site or site, row.grade)
 
 
-def _patient_and_site(name: str) -> tuple[str, str | None]:
-    for pattern in _PATIENTS:
-        match = pattern.match(name)
-        if match is not None:
-            site = match.groupdict().get("site")
-            return match["patient"], site.upper() if site else None
-    return name, None
+def _patient_and_site(name: str) -> tuple[str, str | None] | None:
+    """What the name of a case gives away of the patient; None if nothing."""
+    match = next((match for pattern in _PATIENTS if (match := pattern.match(name))), None)
+    if match is None:
+        return None
+    site = match.groupdict().get("site")
+    return match["patient"], site.upper() if site else None
 
 
 def _read_mappings(folders: set[Path]) -> dict[str, _Known]:
@@ -133,7 +139,7 @@ def _read_mappings(folders: set[Path]) -> dict[str, _Known]:
         with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
             for row in csv.DictReader(lines):
                 names = [value for key, value in row.items() if key and key.endswith("_subject_ID") and value]
-                sites = [site for _, site in map(_patient_and_site, names) if site]
+                sites = [told[1] for told in map(_patient_and_site, names) if told is not None and told[1]]
                 grade = row.get("Grade") or None
                 known |= {name: _Known(grade, sites[-1] if sites else None) for name in names}
     return known
