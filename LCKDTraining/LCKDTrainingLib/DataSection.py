@@ -300,10 +300,9 @@ def tick(isTicked: bool) -> qt.Qt.CheckState:
 
 def detailsOf(case: Mapping[str, Any]) -> str:
     """Return what was found of a case: its faults with their remedies, what to know, and the size of the tumor."""
-    lines = [
-        " ".join(part for part in (f"{one['file']}:" if one["file"] else "", one["message"], one["action"]) if part)
-        for one in case["findings"]
-    ]
+    from lckd_training.check.findings import naming_file
+
+    lines = [f"{naming_file(one['message'], one['file'])} {one['action']}" for one in case["findings"]]
     if case["missing"]:
         lines.append(_("Missing: {sequences}.").format(sequences=", ".join(map(_title, case["missing"]))))
     if not case["labels"]:

@@ -13,7 +13,6 @@ from lckd.errors import InputError
 _REMEDIES: Mapping[str, str] = {
     "SEQUENCE_TWICE": "Leave one of them there, give each case a folder of its own, or list the files in a CSV.",
     "REFERENCE_TWICE": "Leave one of them there, or list the files in a CSV.",
-    "NO_SEQUENCE": "Rename its files, or list them in a CSV.",
     "LABELS_AMBIGUOUS": "Say which with --reference-labels brats2021 or brats2024; for training, list the cases in a "
     "CSV with the column convention.",
     "NOT_3D": "Give one 3-D file for each sequence.",
@@ -45,10 +44,24 @@ class Finding:
         """Whether it lies in that file."""
         return self.file == shown(path, root)
 
+    def told(self, case: str) -> str:
+        """What to say of the case of that name: the message and what to do. A file in its folder goes without it."""
+        parts = Path(self.file).parts
+        file = str(Path(*parts[parts.index(case) + 1 :])) if case in parts else self.file
+        return f"{naming_file(self.message, '' if file == '.' else file)} {self.action}"
+
     def as_dict(self) -> dict[str, str]:
         """For JSON."""
         kind = "fault" if self.is_fault else "note"
         return {"kind": kind, "code": self.code, "file": self.file, "message": self.message, "action": self.action}
+
+
+def naming_file(message: str, file: str) -> str:
+    """A message with the file that it is about, once: where the message names it, it does so with its folder."""
+    name = Path(file).name
+    if not name or file in message:
+        return message
+    return message.replace(name, file, 1) if name in message else f"{file}: {message}"
 
 
 def fault(code: str, message: str, action: str, file: str = "") -> Finding:

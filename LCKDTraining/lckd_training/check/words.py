@@ -11,7 +11,7 @@ from lckd.labels import REGIONS
 from lckd.sequences import SEQUENCES
 
 from .check import CaseCheck
-from .findings import Finding, shown
+from .findings import shown
 
 _MAX_EXAMPLES = 3
 
@@ -85,13 +85,12 @@ def _state(check: CaseCheck) -> str:
 
 
 def _faults(checks: list[CaseCheck]) -> list[str]:
-    lines = [f"  {check.case.name}: {_sentence(finding)}" for check in checks for finding in check.faults]
+    lines = [
+        f"  {check.case.name}: {finding.told(check.case.name)} [{finding.code}]"
+        for check in checks
+        for finding in check.faults
+    ]
     return ["", "Faults, each of which makes the case unusable:", *lines] if lines else []
-
-
-def _sentence(finding: Finding) -> str:
-    where = f"{finding.file}: " if finding.file else ""
-    return f"{where}{finding.message} {finding.action} [{finding.code}]"
 
 
 def _notes(checks: list[CaseCheck]) -> list[str]:

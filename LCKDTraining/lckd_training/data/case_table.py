@@ -82,7 +82,7 @@ def _row(path: Path, number: int, row: dict[str, str]) -> TableRow:
     name = row.get("case") or f"line {number}"
     images = {s: ImageFile(path.parent / row[s.value]) for s in SEQUENCES if row.get(s.value)}
     facts = (row.get("patient") or None, row.get("site") or None, row.get("grade") or None)
-    problem = _problem(name, row, images)
+    problem = _problem(row, images)
     if problem is not None:
         return TableRow(name, None, problem, *facts)
     labels = path.parent / row["label"] if row.get("label") else None
@@ -90,13 +90,13 @@ def _row(path: Path, number: int, row: dict[str, str]) -> TableRow:
     return TableRow(name, CaseFiles(name, images, labels, convention), None, *facts)
 
 
-def _problem(name: str, row: dict[str, str], images: dict[Sequence, ImageFile]) -> InputError | None:
+def _problem(row: dict[str, str], images: dict[Sequence, ImageFile]) -> InputError | None:
     if not row.get("case"):
-        return InputError("NO_CASE_NAME", f"The case of {name} has no name.", "Fill in the column case.")
+        return InputError("NO_CASE_NAME", "The case has no name.", "Fill in the column case.")
     if not images:
-        return InputError("NO_SEQUENCE", f"The table names no image of {name}.", "Fill in one, or delete the line.")
+        return InputError("NO_SEQUENCE", "The table names no image of the case.", "Fill in one, or delete the line.")
     convention = row.get("convention", "")
     if convention and convention.lower() not in _CONVENTIONS.split(", "):
-        message = f"'{convention}' in the column convention of {name} is not known."
+        message = f"'{convention}' in the column convention is not known."
         return InputError("BAD_CONVENTION", message, f"Write one of {_CONVENTIONS}, or nothing.")
     return None
