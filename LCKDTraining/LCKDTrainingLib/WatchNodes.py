@@ -27,10 +27,10 @@ LOSSES, DICE, RATE, TEACHERS, WEIGHTS = "losses", "dice", "rate", "teachers", "w
 MAX_POINTS = 500
 #: A point of a loss is the mean of at most so many iterations: single ones jump too much to be read.
 MEAN_ITERATIONS = 20
-#: How far an axis with room for the legend goes, in parts of the newest value.
-_ROOM = 1.3
-#: What a chart belongs to, as attributes of its nodes.
-_RUN, _KIND = "LCKD.TrainingRun", "LCKD.TrainingChart"
+#: How far an axis goes beyond the largest value, in parts of it: so that its point is seen, or has room for the legend.
+_MARGIN, _ROOM = 1.05, 1.3
+#: What a chart belongs to, as attributes of its nodes, and where it was last said that its axes begin and end.
+_RUN, _KIND, _AXES = "LCKD.TrainingRun", "LCKD.TrainingChart", "LCKD.TrainingChartAxes"
 #: Told apart with every color vision (Okabe, Ito), on the light ground of charts.
 _GRAY, _BLUE, _ORANGE = (0.35, 0.35, 0.35), (0.0, 0.45, 0.70), (0.90, 0.62, 0.0)
 _SEQUENCE_COLORS = dict(zip(SEQUENCES, (_BLUE, _ORANGE, (0.0, 0.62, 0.45), (0.80, 0.47, 0.65)), strict=True))
@@ -38,6 +38,7 @@ _SEQUENCE_COLORS = dict(zip(SEQUENCES, (_BLUE, _ORANGE, (0.0, 0.62, 0.45), (0.80
 _BESIDE = dict(zip(REGIONS, (-0.2, 0.0, 0.2), strict=True))
 
 Color = tuple[float, float, float]
+Range = tuple[float, float]
 Columns = dict[str, list[Any]]
 
 
@@ -62,7 +63,7 @@ class ChartKind:
         columns: makes the columns of the table, all of one length, the first of them the horizontal values; NaN where
             there is no value.
         hasMarkers: whether each point is marked.
-        horizontal, vertical: where the axes begin and end; None: as the values are.
+        horizontal, vertical: where the axes begin and end; None: they follow the values.
         hasRoom: whether the horizontal axis goes on behind the newest values, where a long legend would cover them.
         onSide: whether time runs upwards; the first column then holds it, and a series its horizontal values.
     """
@@ -72,8 +73,8 @@ class ChartKind:
     series: Sequence[Series]
     columns: Callable[[History], Columns]
     hasMarkers: bool = True
-    horizontal: tuple[float, float] | None = None
-    vertical: tuple[float, float] | None = None
+    horizontal: Range | None = None
+    vertical: Range | None = None
     hasRoom: bool = False
     onSide: bool = False
 
@@ -119,6 +120,8 @@ def showableChart(scene: slicer.vtkMRMLScene, run: Path, key: str, history: Hist
             for left in _nodesOf(scene, run, key, className):
                 scene.RemoveNode(left)
         chart = _addChart(scene, run, key)
+    # Where the user has zoomed, the axes follow the values again.
+    chart.RemoveAttribute(_AXES)
     _fill(chart, chartKind(key), history)
     return chart
 
@@ -278,12 +281,8 @@ def _describe(chart: slicer.vtkMRMLPlotChartNode, kind: ChartKind, title: str) -
     chart.SetXAxisTitle(kind.axes[0])
     chart.SetYAxisTitle(kind.axes[1])
     chart.SetLegendVisibility(len(kind.series) > 1)
-    if kind.horizontal is not None:
-        chart.SetXAxisRangeAuto(False)
-        chart.SetXAxisRange(*kind.horizontal)
-    if kind.vertical is not None:
-        chart.SetYAxisRangeAuto(False)
-        chart.SetYAxisRange(*kind.vertical)
+    chart.SetXAxisRangeAuto(False)
+    chart.SetYAxisRangeAuto(False)
     if kind.onSide:
         chart.SetAttribute(TICKS_ATTRIBUTE, "tick")
 
@@ -311,11 +310,35 @@ def _fill(chart: slicer.vtkMRMLPlotChartNode, kind: ChartKind, history: History)
         array.Modified()
     if changed:
         table.Modified()
-        if kind.hasRoom and columns["iteration"]:
-            chart.SetXAxisRangeAuto(False)
-            chart.SetXAxisRange(0.0, _ROOM * columns["iteration"][-1])
+    if chart.GetAttribute(_AXES) in (None, _shownAxes(chart)):
+        horizontal, vertical = _axesOf(kind, columns)
+        chart.SetXAxisRange(*horizontal)
+        chart.SetYAxisRange(*vertical)
+        chart.SetAttribute(_AXES, _shownAxes(chart))
     chart.EndModify(modifying)
     return bool(changed)
+
+
+def _axesOf(kind: ChartKind, columns: Columns) -> tuple[Range, Range]:
+    """Return where the axes begin and end.
+
+    It is said for every axis: a view fits those that are left to it when it first shows a chart, and never again.
+    """
+    times, values = columns["iteration"], [value for one in kind.series for value in columns[one.column]]
+    across, upwards = (values, times) if kind.onSide else (times, values)
+    return kind.horizontal or _span(across, _ROOM if kind.hasRoom else _MARGIN), kind.vertical or _span(
+        upwards, _MARGIN
+    )
+
+
+def _span(values: Sequence[float], room: float) -> Range:
+    known = [value for value in values if math.isfinite(value)]
+    return min([0.0, *known]), room * max([0.0, *known]) or 1.0
+
+
+def _shownAxes(chart: slicer.vtkMRMLPlotChartNode) -> str:
+    """Where the axes begin and end now, which is also where the user has zoomed to."""
+    return f"{chart.GetXAxisRange()} {chart.GetYAxisRange()}"
 
 
 def _fillColumn(array: vtk.vtkAbstractArray, values: Sequence[Any]) -> bool:

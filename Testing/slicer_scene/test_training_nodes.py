@@ -152,7 +152,44 @@ def test_learned_weights_have_a_chart(scene, history):
     assert chart.GetYAxisRange() == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("key", ["losses", "dice", "rate", "teachers", "weights"])
+KEYS = ("losses", "dice", "rate", "teachers", "weights")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_view_of_a_chart_shows_what_is_added_to_it(scene, history, key):
+    import vtk
+
+    from LCKDTrainingLib.WatchNodes import showableChart, updateCharts
+
+    history.add(Weights(3, {region: dict.fromkeys(SEQUENCES, 0.25) for region in REGIONS}))
+    chart = showableChart(scene, RUN, key, history)
+    view, drawn = empty_view()
+    draw(view, drawn, chart)
+    for iteration in range(5, 80):
+        history.add(step(iteration, 2.0 + iteration))
+    history.add(election(80, "t2"))
+    history.add(Weights(80, {region: dict.fromkeys(SEQUENCES, 0.75) for region in REGIONS}))
+    assert updateCharts(scene, RUN, history) > 0
+    draw(view, drawn, chart)
+    times = drawn.GetAxis(vtk.vtkAxis.LEFT if key == "teachers" else vtk.vtkAxis.BOTTOM)
+    assert (times.GetMinimum(), times.GetMaximum() >= 80) == (0.0, True)
+    if key == "losses":
+        assert drawn.GetAxis(vtk.vtkAxis.LEFT).GetMaximum() > column(chart, "loss")[-1]
+
+
+def test_axes_that_the_user_has_changed_stay_until_the_chart_is_asked_for_again(scene, history):
+    from LCKDTrainingLib.WatchNodes import LOSSES, showableChart, updateCharts
+
+    chart = showableChart(scene, RUN, LOSSES, history)
+    chart.SetXAxisRange(1.0, 2.0)  # as the view does where the user zooms
+    history.add(step(90))
+    assert updateCharts(scene, RUN, history) == 1
+    assert chart.GetXAxisRange() == (1.0, 2.0)
+    showableChart(scene, RUN, LOSSES, history)
+    assert chart.GetXAxisRange()[1] > 90
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_every_chart_is_drawn_also_of_a_run_that_has_just_begun(scene, history, key):
     from LCKDTrainingLib.WatchNodes import showableChart, updateCharts
 
@@ -165,27 +202,56 @@ def test_every_chart_is_drawn_also_of_a_run_that_has_just_begun(scene, history, 
 
 
 def colored_pixels(chart) -> int:
-    """How many pixels lines and markers of a chart have, drawn as Slicer's view of charts does."""
+    """How many pixels lines and markers of a chart have."""
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 
-    view, drawn = vtk.vtkContextView(), vtk.vtkChartXY()
-    view.GetRenderWindow().SetOffScreenRendering(True)
-    view.GetRenderWindow().SetSize(300, 200)
-    view.GetScene().AddItem(drawn)
-    for index in range(chart.GetNumberOfPlotSeriesNodes()):
-        series = chart.GetNthPlotSeriesNode(index)
-        plot = drawn.AddPlot(vtk.vtkChart.LINE)
-        plot.SetInputData(series.GetTableNode().GetTable(), series.GetXColumnName(), series.GetYColumnName())
-        plot.SetMarkerStyle(vtk.vtkPlotPoints.CIRCLE)
-        plot.SetColorF(1.0, 0.0, 0.0)
-    view.GetRenderWindow().Render()
+    view, drawn = empty_view()
+    draw(view, drawn, chart)
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(view.GetRenderWindow())
     grab.ReadFrontBufferOff()
     grab.Update()
     pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).astype(int)
     return int(np.count_nonzero(pixels[:, 0] - pixels[:, 1] > 50))
+
+
+def empty_view():
+    import vtk
+
+    view, drawn = vtk.vtkContextView(), vtk.vtkChartXY()
+    view.GetRenderWindow().SetOffScreenRendering(True)
+    view.GetRenderWindow().SetSize(300, 200)
+    view.GetScene().AddItem(drawn)
+    return view, drawn
+
+
+def draw(view, drawn, chart) -> None:
+    """Do what Slicer's view of charts does when its chart has changed (qMRMLPlotView::updateWidgetFromMRML)."""
+    import vtk
+
+    for index in range(chart.GetNumberOfPlotSeriesNodes()):
+        series = chart.GetNthPlotSeriesNode(index)
+        plot = drawn.GetPlot(index) or drawn.AddPlot(vtk.vtkChart.LINE)
+        plot.SetInputData(series.GetTableNode().GetTable(), series.GetXColumnName(), series.GetYColumnName())
+        plot.SetMarkerStyle(vtk.vtkPlotPoints.CIRCLE)
+        plot.SetColorF(1.0, 0.0, 0.0)
+    across, upwards = (
+        (chart.GetXAxisRangeAuto(), chart.GetXAxisRange()),
+        (chart.GetYAxisRangeAuto(), chart.GetYAxisRange()),
+    )
+    places = (
+        (vtk.vtkAxis.BOTTOM, across),
+        (vtk.vtkAxis.TOP, across),
+        (vtk.vtkAxis.LEFT, upwards),
+        (vtk.vtkAxis.RIGHT, upwards),
+    )
+    for place, (isAuto, ends) in places:
+        drawn.GetAxis(place).SetBehavior(vtk.vtkAxis.AUTO if isAuto else vtk.vtkAxis.FIXED)
+        if not isAuto:
+            drawn.GetAxis(place).SetUnscaledRange(*ends)
+    view.GetScene().SetDirty(True)
+    view.GetRenderWindow().Render()
 
 
 def test_deleting_one_folder_deletes_all_charts_of_a_run(scene, history):
