@@ -191,7 +191,8 @@ def notWritable(folder: Path) -> OutputError:
 def _start(command: Sequence[str], log: Any) -> subprocess.Popen[bytes]:
     """Start it apart from this application: no console, no terminal, no signal is shared."""
     variables = workerEnvironment()
-    names = variables.keys()
+    # As slicer.util.startupEnvironment: Windows keeps the folder of each drive under names that Qt reads as empty.
+    names = filter(None, variables.keys())
     environment = {name: variables.value(name) for name in names}
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
     if sys.platform == "win32":

@@ -392,6 +392,27 @@ def test_a_training_finds_engine_and_trainer_and_nothing_in_the_folder_where_sli
     assert told["PATH"] == os.environ["PATH"]
 
 
+def test_no_variable_without_a_name_is_passed_on_which_windows_has_and_python_refuses(
+    tmp_path: Path, make: Make, program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows keeps the folder of each drive in variables such as ``=C:``, which Qt gives an empty name."""
+    from LCKDTrainingLib import TrainingProcess as process_module
+
+    environment, passed = process_module.workerEnvironment(), []
+    environment.insert("", "C:=C:\\Users")
+    monkeypatch.setattr(process_module, "workerEnvironment", lambda: environment)
+
+    def refuse(*_arguments: Any, env: dict[str, str], **_options: Any) -> None:
+        passed.append(env)
+        raise PermissionError("no")
+
+    monkeypatch.setattr(process_module.subprocess, "Popen", refuse)
+    with pytest.raises(LckdError, match="could not be started"):
+        make(program("")).train(order(tmp_path, tmp_path / "run"))
+    assert "" not in passed[0]
+    assert passed[0]["PATH"] == os.environ["PATH"]
+
+
 def test_a_command_without_result_raises_its_error(make: Make, program: Any) -> None:
     logic = make(program(f"echo '{ERROR}'; exit 3"))
     with pytest.raises(LckdError, match="There are none"):
