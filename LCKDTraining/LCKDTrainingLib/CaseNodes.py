@@ -1,8 +1,12 @@
-"""A case of the data as nodes of the scene: its volumes, and its label as a segmentation, in a folder of their own."""
+"""A case of the data as nodes of the scene: its volumes, and its label as a segmentation, in a folder of their own.
+
+Slicer itself reads the files that hold one volume. Of a 4-D file it would read the first volume alone, whichever is
+wanted, so the engine reads those.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lckd.geometry import Grid
+    from lckd.images import ImageFile
 
 #: Attribute of the segmentation that was made of a label file: that file.
 LABEL_ATTRIBUTE = "LCKD.LabelFile"
+#: Attribute of a volume that was taken from a 4-D file: the file, and which volume of it.
+_IMAGE_ATTRIBUTE = "LCKD.ImageFile"
 _RAS_OF_LPS = (-1.0, -1.0, 1.0)
 
 
@@ -47,24 +54,23 @@ def readCase(scene: slicer.vtkMRMLScene, facts: Mapping[str, Any], sequences: It
     """Bring a case into a scene; what of it is there already is used again.
 
     :param scene: that of the application
-    :param facts: what ``lckd data check`` says of it: ``case``, ``files``, ``labels``, ``convention``
+    :param facts: what ``lckd data check`` says of it: ``case``, ``files``, ``components``, ``labels``, ``convention``
     :param sequences: those that are wanted; None: all
-    :raises InputError: a file is missing, damaged, or holds several volumes; nothing is added then
+    :raises InputError: a file is missing or damaged, or does not hold the volumes that it should; nothing is added then
     """
-    name, files = str(facts["case"]), {sequence: Path(path) for sequence, path in facts["files"].items()}
-    if len(set(files.values())) < len(files):
-        raise _unreadable(next(iter(files.values())), _("it holds several volumes in one"))
-    wanted = list(files) if sequences is None else list(sequences)
-    known = {sequence: node for sequence in wanted if (node := _volumeOf(scene, files[sequence])) is not None}
+    name, sources = str(facts["case"]), _sourcesOf(facts)
+    wanted = list(sources) if sequences is None else list(sequences)
+    known = {sequence: node for sequence in wanted if (node := _volumeOf(scene, sources[sequence])) is not None}
     labelFile = Path(facts["labels"]) if facts["labels"] else None
     label = labelOf(scene, labelFile) if labelFile is not None else None
     added: list[slicer.vtkMRMLNode] = []
     try:
-        volumes = {}
-        for sequence in wanted:
-            if sequence not in known:
-                added.append(_readImage(name, sequence, files[sequence]))
-            volumes[sequence] = known.get(sequence) or added[-1]
+        missing = {sequence: sources[sequence] for sequence in wanted if sequence not in known}
+        made = {}
+        for sequence, volume in _readImages(scene, name, missing):
+            made[sequence] = volume
+            added.append(volume)
+        volumes = {sequence: known.get(sequence) or made[sequence] for sequence in wanted}
         if labelFile is not None and label is None:
             label = _addLabel(scene, name, labelFile, facts.get("convention"))
             added.append(label)
@@ -90,19 +96,52 @@ def labels(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSegmentationNode]:
     return [node for node in nodes if node.GetAttribute(LABEL_ATTRIBUTE)]
 
 
-def _volumeOf(scene: slicer.vtkMRMLScene, file: Path) -> slicer.vtkMRMLScalarVolumeNode | None:
+def _sourcesOf(facts: Mapping[str, Any]) -> dict[str, ImageFile]:
+    from lckd.images import ImageFile
+
+    components = facts.get("components", {})
+    sources = {sequence: ImageFile(Path(path), components.get(sequence)) for sequence, path in facts["files"].items()}
+    if len(set(sources.values())) < len(sources):
+        reason = _("it is named for several sequences, or holds several volumes in one")
+        raise _unreadable(next(iter(sources.values())).path, reason)
+    return sources
+
+
+def _volumeOf(scene: slicer.vtkMRMLScene, source: ImageFile) -> slicer.vtkMRMLScalarVolumeNode | None:
     """The volume that was read from a file."""
-    for node in _nodesOf(scene, "vtkMRMLScalarVolumeNode"):
-        storage = node.GetStorageNode()
-        if storage is not None and storage.GetFileName() == str(file) and not node.IsA("vtkMRMLLabelMapVolumeNode"):
-            return node
-    return None
+    nodes = [n for n in _nodesOf(scene, "vtkMRMLScalarVolumeNode") if not n.IsA("vtkMRMLLabelMapVolumeNode")]
+    if source.component is not None:
+        return next((node for node in nodes if node.GetAttribute(_IMAGE_ATTRIBUTE) == str(source)), None)
+    stored = ((node, node.GetStorageNode()) for node in nodes)
+    return next((n for n, storage in stored if storage is not None and storage.GetFileName() == str(source.path)), None)
 
 
-def _readImage(case: str, sequence: str, file: Path) -> slicer.vtkMRMLScalarVolumeNode:
+def _readImages(
+    scene: slicer.vtkMRMLScene, case: str, sources: Mapping[str, ImageFile]
+) -> Iterator[tuple[str, slicer.vtkMRMLScalarVolumeNode]]:
+    """Read volumes into the scene, each with its sequence; a file that holds several is read once."""
+    import SimpleITK as sitk
+
+    from lckd.geometry import Grid
+    from lckd.images import read_images
+
+    images = read_images({sequence: source for sequence, source in sources.items() if source.component is not None})
+    for sequence, source in sources.items():
+        title = f"{case} {Sequence(sequence).title}"
+        if sequence in images:
+            image = images[sequence]
+            volume = scene.AddNode(_asVolume(sitk.GetArrayViewFromImage(image), Grid.of(image)))
+            volume.SetName(scene.GenerateUniqueName(title))
+            volume.SetAttribute(_IMAGE_ATTRIBUTE, str(source))
+            volume.CreateDefaultDisplayNodes()
+        else:
+            volume = _readFile(title, source.path)
+        yield sequence, volume
+
+
+def _readFile(title: str, file: Path) -> slicer.vtkMRMLScalarVolumeNode:
     """Read a volume as Slicer does, so that it is saved with the scene as the file that it is."""
     logic = slicer.modules.volumes.logic()
-    title = f"{case} {Sequence(sequence).title}"
     options = logic.SingleFile | logic.AutoWindowLevel
     volume = logic.AddArchetypeVolume(str(file), title, options) if file.is_file() else None
     if volume is None:
