@@ -45,7 +45,9 @@ class LCKDTraining(ScriptedLoadableModule):
 class LCKDTrainingWidget(ModuleWidget):
     """Puts the panel into Slicer, and keeps it with the scene."""
 
-    reloaded = ("LCKDTrainingLib", "lckd_training", "lckd")
+    # The engine is reloaded with Brain Tumor Segmentation (LCKD): the library of that module, which this panel uses as
+    # well, holds on to the classes of its errors.
+    reloaded = ("LCKDTrainingLib", "lckd_training")
 
     def makeLogic(self) -> LCKDTrainingLogic:
         """Return the module's logic."""

@@ -79,7 +79,7 @@ def test_widget_follows_scene_and_parameter_sets(widget: Any, scene: Any) -> Non
     assert fresh.data == ""
 
 
-def test_reload_reads_library_trainer_and_engine_anew(widget: Any) -> None:
+def test_reload_reads_library_and_trainer_anew_and_what_is_shared_still_fits(widget: Any) -> None:
     before = dict(sys.modules)
     slicer.modules.LCKDTrainingWidget = widget
     slicer.modules.lckdtraining.widgetRepresentation = lambda: widget.parent
@@ -89,8 +89,12 @@ def test_reload_reads_library_trainer_and_engine_anew(widget: Any) -> None:
     try:
         widget.onReload()
         assert sys.modules["LCKDTraining"] is not before["LCKDTraining"]
-        for name in ("LCKDTrainingLib.Logic", "lckd_training.watching.events", "lckd.errors"):
+        for name in ("LCKDTrainingLib.Logic", "lckd_training.watching.events"):
             assert sys.modules.get(name) is not before[name], name
+        from lckd.errors import LckdError
+        from LCKDSegmentationLib.Views import UsageError
+
+        assert issubclass(UsageError, LckdError), "a refusal of the shared library is no longer caught"
         assert closed == [True]
         assert widget.parent.reloads == 1
     finally:
