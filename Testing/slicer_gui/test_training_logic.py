@@ -159,7 +159,8 @@ def test_a_training_may_outlive_the_application_and_ends_with_all_its_processes_
     run = logic.train(order(data, tmp_path / "run", outlives=True, workers="1"))
     group = run._launch.pid
     assert os.getpgid(group) == os.getsid(group) == group
-    assert os.getpriority(os.PRIO_PROCESS, group) > os.getpriority(os.PRIO_PROCESS, 0)
+    # 19 is the lowest priority there is; these tests may have it, too.
+    assert os.getpriority(os.PRIO_PROCESS, group) >= min(os.getpriority(os.PRIO_PROCESS, 0) + 1, 19)
     wait_until(lambda: run.history.done >= 1, 60)
     assert run.history.start.pid != group
     logic.close()
