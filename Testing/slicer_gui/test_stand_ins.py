@@ -85,9 +85,30 @@ def test_unknown_attributes_are_refused_on_widgets_but_not_on_python_classes() -
         qt.QLabel("a").txet = "b"
     with pytest.raises(AttributeError):
         slicer.qMRMLNodeComboBox().currentNodeTyp = "b"
+    with pytest.raises(AttributeError):
+        qt.QLabel("a")._text = "b"
     panel = Panel()
     panel.button = qt.QPushButton("b")
     assert panel.button.text == "b"
+
+
+def test_methods_are_not_overwritten_on_objects() -> None:
+    class Panel(qt.QWidget):
+        def update(self) -> None:
+            """Overrides a slot, which a class may."""
+
+    with pytest.raises(AttributeError, match="Slot 'show'"):
+        Panel().show = print
+    with pytest.raises(AttributeError, match="Slot 'update'"):
+        Panel().update = print
+
+
+def test_a_timer_is_single_shot_by_its_method_only() -> None:
+    timer = qt.QTimer()
+    with pytest.raises(AttributeError):
+        timer.singleShot = True
+    timer.setSingleShot(True)
+    assert (timer.isSingleShot(), timer.active) == (True, False)
 
 
 def test_signals_connect_by_signature_and_by_attribute_and_drop_what_is_not_taken() -> None:

@@ -1,8 +1,9 @@
 """Gives PySide6's own classes the habits of PythonQt, with which Slicer's Python code sees Qt.
 
 The classes themselves are changed, not subclassed: Slicer's code asks ``type(widget) == qt.QLabel``, and what Qt
-returns (a header, a layout's item, a child of a loaded ``.ui``) has the habits too. What is imitated, and where it was
-read in PythonQt, is listed in ``sources.json``.
+returns (a header, a layout's item, a child of a loaded ``.ui``) has the habits too. What is imitated was read in
+PythonQt's PythonQtClassInfo.cpp (which members there are), PythonQtInstanceWrapper.cpp (attributes) and
+PythonQtSignalReceiver.cpp (signals).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class PropertyAttribute:
         self.setter = setter
 
     def __get__(self, instance: QtCore.QObject | None, owner: type) -> Any:
-        """Read the property; on the class, a static function of the same name (``QTimer.singleShot``) is meant."""
+        """Read the property; on the class, the function of the same name is meant."""
         if instance is None:
             return self.method if self.method is not None else self
         if type(self.method).__name__ == "method_descriptor":
@@ -158,6 +159,9 @@ def _propertiesBecomeAttributes(cls: type) -> None:
     for index in range(meta.propertyCount()):
         name = meta.property(index).name()
         own = vars(cls).get(name)
+        # This one is the static function only; the property is written by setSingleShot.
+        if (cls, name) == (QtCore.QTimer, "singleShot"):
+            continue
         # An overridden getter (sizeHint) hides the property of the base class and has to be replaced as well.
         if index < meta.propertyOffset() and own is None:
             continue
@@ -202,7 +206,7 @@ def _knownSignature(sender: QtCore.QObject, signal: str) -> str:
 
 
 def _setAttribute(instance: QtCore.QObject, name: str, value: Any) -> None:
-    """As PythonQt: a new attribute may be set on an object of a Python class only, not on one of C++."""
+    """As PythonQt: only an object of a Python class takes new attributes, and none in place of a method of C++."""
     cls = type(instance)
     found = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if isinstance(found, QtCore.Property):
@@ -212,8 +216,11 @@ def _setAttribute(instance: QtCore.QObject, name: str, value: Any) -> None:
     if isinstance(found, QtCore.Signal):
         _plainSetAttribute(instance, name, value)
         return
-    fromCpp = cls.__module__.startswith("PySide6.") or "isStandIn" in vars(cls)
-    if fromCpp and not name.startswith("_") and not hasattr(type(found), "__set__"):
+    if any(type(vars(base).get(name)).__name__ == "method_descriptor" for base in cls.__mro__):
+        raise AttributeError(f"Slot '{name}' can not be overwritten on {cls.__name__} object")
+    # What a stand-in needs for itself is its own affair.
+    fromCpp = cls.__module__.startswith("PySide6.") or ("isStandIn" in vars(cls) and not name.startswith("_"))
+    if fromCpp and not hasattr(type(found), "__set__"):
         if _loading:
             return
         raise AttributeError(f"'{name}' does not exist on {cls.__name__} and creating it is not allowed")
