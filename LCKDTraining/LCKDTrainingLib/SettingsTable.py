@@ -98,7 +98,7 @@ class SettingsTable:
             selector.addItem(shown(option))
         selector.toolTip = f"<p>{setting.explanation}</p>"
         selector.setSizeAdjustPolicy(qt.QComboBox.AdjustToContents)
-        # The wheel scrolls the table; it changes no setting by the way.
+        # Slicer's style lets the wheel scroll the table and change no setting; it is not to move the focus either.
         selector.setFocusPolicy(qt.Qt.StrongFocus)
         name = setting.name
         selector.connect("activated(int)", lambda index: self._onText(name, selector.itemText(index)))
