@@ -27,6 +27,8 @@ def check(root: Path, deep: bool, workers: int | None, reference_labels: str | N
     the columns case, flair, t1, t1c, t2, label and, as wanted, convention, patient, site, grade; files are named
     relative to it, and what a case does not have is left empty.
 
+    Links to folders are followed; a case that is reached twice counts once.
+
     A case may lack sequences or labels. A fault makes it unusable; the file and the remedy are named. Without --deep
     the headers of the images and the voxels of the labels are read, and a NIfTI file that is cut short is found; other
     damage within an image, NaN, an empty image, and brains that do not lie on each other show with --deep alone.

@@ -1,7 +1,8 @@
 """Prepared cases, kept memory-mapped on disk: built once, in parallel, and again when files or program change.
 
-A cache holds a folder for each case, whose name ends in a hash of everything that its arrays depend on, and
-``hashes.json``, by which the files of a case need not be read again to tell that they are the same.
+A cache holds a folder for each case, whose name ends in a hash of everything that its arrays depend on and one of the
+recipe (program and settings) by which they were made, and ``hashes.json``, by which the files of a case need not be
+read again to tell that they are the same. What another recipe made is of no use to this program; `using` removes it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -34,7 +35,8 @@ from lckd.case import Case
 from lckd.discovery import CaseFiles
 from lckd.errors import InputError, OutOfMemoryError
 from lckd.images import not_writable
-from lckd.sequences import Sequence, Subset, subset_of
+from lckd.locking import hold
+from lckd.sequences import SEQUENCES, Sequence, Subset, subset_of
 
 from . import cases
 from .cases import TrainingCase, naming, read_regions
@@ -44,7 +46,13 @@ TUMOR_VOXELS = 3000
 #: What the arrays of a case depend on beside its files.
 _PROGRAM = (preparation, geometry, labels, reference, cases, sys.modules[__name__])
 _HASHES = "hashes.json"
+#: Temporary folders: of a case that is being built, and of what is being removed.
 _BUILDING = ".building-"
+#: Held by who looks into what a cache holds and who uses it; and by each process as long as it uses the cache.
+_LOOKING, _IN_USE = ".looking", ".in-use-"
+#: Folder of a case; names of cases have no @ there.
+_CASE_FOLDER = re.compile(r".+-[0-9a-f]{32}@(?P<recipe>[0-9a-f]{12})")
+_ARRAYS = {f"{name}.npy" for name in (*(sequence.value for sequence in SEQUENCES), "regions", "tumor")}
 #: What is left of a build after so long belongs to a process that was killed.
 _ABANDONED_S = 24 * 3600
 
@@ -132,6 +140,71 @@ def prepare_cases(
         if fresh:
             add_hashes(folder / _HASHES, fresh)
     return [case or built[number] for number, case in enumerate(ready)]
+
+
+@contextlib.contextmanager
+def using(folder: Path) -> Iterator[None]:
+    """Use a cache within the block; what other versions of the program, or other settings, left in it is removed first.
+
+    It is as large as the data, and this program cannot use it. It stays as long as another process uses the cache, of
+    whatever version, and where the file system has no locks. Nothing else in the folder is touched: only folders of
+    cases that hold nothing but arrays of the cache are removed.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+    folder = folder.absolute()
+    _make(folder)
+    registration = None
+    # No locks, or a cache that may only be read.
+    with contextlib.suppress(OSError):
+        registration = _enter(folder)
+    try:
+        yield
+    finally:
+        if registration is not None:
+            registration.close()
+            Path(registration.name).unlink(missing_ok=True)
+
+
+def _enter(folder: Path) -> IO[str]:
+    """The file that this process holds as long as it uses the cache.
+
+    Outdated cases are moved away while nobody else enters, which takes no time, and are deleted afterwards.
+    """
+    trash = tempfile.TemporaryDirectory(prefix=_BUILDING, dir=folder, ignore_cleanup_errors=True)
+    with trash as name, (folder / _LOOKING).open("a") as looking:
+        while not hold(looking):
+            time.sleep(0.05)
+        others = _is_in_use(folder)
+        registration = tempfile.NamedTemporaryFile("w", prefix=_IN_USE, dir=folder, delete=False)  # noqa: SIM115
+        hold(registration)
+        # What cannot be moved stays.
+        with contextlib.suppress(OSError):
+            for case in [] if others else _outdated(folder, _recipe()):
+                case.rename(Path(name) / case.name)
+        return registration
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Whether a process uses the cache. What killed ones left is removed."""
+    for path in folder.glob(f"{_IN_USE}*"):
+        with contextlib.suppress(FileNotFoundError):
+            with path.open("r+") as file:
+                if not hold(file):
+                    return True
+            path.unlink()
+    return False
+
+
+def _outdated(folder: Path, recipe: str) -> list[Path]:
+    """Cases that were made by another recipe."""
+    found = []
+    for path in folder.iterdir():
+        match = _CASE_FOLDER.fullmatch(path.name)
+        if match is not None and not recipe.startswith(match["recipe"]) and path.is_dir() and not path.is_symlink():
+            found += [path] if {file.name for file in path.iterdir()} <= _ARRAYS else []
+    return found
 
 
 def _make(folder: Path) -> None:
@@ -265,7 +338,8 @@ def _place(case: CaseFiles, folder: Path, recipe: str, hashes: Mapping[str, File
         roles.append(("labels", None, hashes[str(case.labels)].sha256))
     content = _digest(roles)
     key = _digest([content, recipe, case.convention.value if case.convention else None])
-    return folder / f"{re.sub('[^A-Za-z0-9._-]', '_', case.name)[:80]}-{key[:32]}", content
+    name = re.sub("[^A-Za-z0-9._-]", "_", case.name)[:80]
+    return folder / f"{name}-{key[:32]}@{recipe[:12]}", content
 
 
 def _recipe() -> str:
