@@ -113,7 +113,9 @@ def _volumeOf(scene: slicer.vtkMRMLScene, source: ImageFile) -> slicer.vtkMRMLSc
     if source.component is not None:
         return next((node for node in nodes if node.GetAttribute(_IMAGE_ATTRIBUTE) == str(source)), None)
     stored = ((node, node.GetStorageNode()) for node in nodes)
-    return next((n for n, storage in stored if storage is not None and storage.GetFileName() == str(source.path)), None)
+    return next(
+        (n for n, storage in stored if storage is not None and Path(storage.GetFileName() or "") == source.path), None
+    )
 
 
 def _readImages(

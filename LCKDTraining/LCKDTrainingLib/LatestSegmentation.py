@@ -214,7 +214,7 @@ class LatestSegmentation:
 def loadCase(panel: TrainingPanel, name: str) -> CaseNodes:
     """Show a case of ``panel.dataCases`` in the views, its label over it.
 
-    :raises InputError: a file is missing, damaged, or holds several volumes
+    :raises InputError: a file is missing or damaged
     """
     scene, logic = slicer.mrmlScene, slicer.app.applicationLogic()
     case = readCase(scene, panel.dataCases[name])

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from phantoms import make_case, write_case
 
 from lckd import prepare
 from lckd.discovery import find_case
 from lckd.errors import OutputError
 from lckd.locking import hold
+from lckd_training.config import TrainingConfig
 from lckd_training.data import cache as caching
 from lckd_training.data.cache import prepare_cases, using
+from lckd_training.run.train import train
 
 OTHER_RECIPE = f"b-{'0' * 32}@{'0' * 12}"
 
@@ -180,3 +183,20 @@ def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError), using(tmp_path / "file" / "cache"):
         pass
+
+
+def test_a_training_makes_room_in_its_cache_and_uses_it_to_its_end(cache: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        write_case(tmp_path / "data" / name, make_case(seed))
+    settings = ["iterations=2", "patch=16", "subsets_per_step=1", "election=[b]"]
+    users = []
+
+    def watch(event: dict[str, Any]) -> None:
+        if event["event"] == "step":
+            users.append(len(list(cache.glob(".in-use-*"))))
+
+    config = TrainingConfig.preset("smoke").overridden(settings)
+    train(tmp_path / "data", config, tmp_path / "run", cache=cache, announce=watch)
+    assert users == [1, 1]
+    assert OTHER_RECIPE not in names(cache)
+    assert [name.split("-")[0] for name in names(cache)] == ["a", "b", "hashes.json"]

@@ -13,7 +13,7 @@ from lckd.discovery import CaseFiles
 from lckd.errors import CancelledError, InputError, LckdError, OutOfMemoryError
 
 from ..config import TrainingConfig
-from ..data.cache import prepare_cases
+from ..data.cache import prepare_cases, using
 from ..data.cases import TrainingCase, find_labeled, read_facts
 from ..data.datasets import find_dataset
 from ..data.split import Split
@@ -67,8 +67,9 @@ def train(
             raise InputError("RUN_EXISTS", f"{run} already holds a run.", "Add --resume, or choose another folder.")
         parts = _split(data, config, folder, split)
         files = _files_of(parts, data, config.exclude)
-        with folder.held() if group.is_first else contextlib.nullcontext(), _leaving_word(reporter, group.device):
-            cases = _prepare(files, cache or run / "cache", config.workers, group, reporter, wants_to_stop)
+        cache, only = cache or run / "cache", folder.held() if group.is_first else contextlib.nullcontext()
+        with only, _leaving_word(reporter, group.device), using(cache):
+            cases = _prepare(files, cache, config.workers, group, reporter, wants_to_stop)
             if group.is_first:
                 record_start(folder, data, config, cases, group)
                 folder.write_text(folder.config, config.to_yaml())

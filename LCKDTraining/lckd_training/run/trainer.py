@@ -225,7 +225,7 @@ def _first_network(config: TrainingConfig) -> LCKDNetwork:
         return build_network(config.network)
     model = load_model(config.start_from)
     # No imputation has weights of its own.
-    if dataclasses.replace(model.network.config, imputation=config.imputation) != config.network:
+    if dataclasses.replace(config.network, imputation=model.network.config.imputation) != model.network.config:
         raise UsageError(
             "BAD_SETTING",
             f"The model '{model.name}' to start from has another network than the settings describe.",
