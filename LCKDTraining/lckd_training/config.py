@@ -43,10 +43,11 @@ class TrainingConfig:
     size: str = _setting("small", "network size", tuple(PRESETS))
     start_from: str = _setting("", "model of that size whose weights are the first (name or folder); empty: random")
     imputation: str = _setting(
-        "mean",
-        "what missing features are above the bottom: the mean (as Eq. 5), zero (those of a zero volume: the authors' "
-        "code), or bottom (only what they contribute is a mean, so that the decoder knows which sequence is which)",
-        ("mean", "zero", "bottom"),
+        "bottom",
+        "what missing sequences have above the bottom (there, the mean features of Eq. 5). bottom: their contribution "
+        "is the mean of the others', so that the decoder knows which sequence is which; mean: Eq. 5 at every level; "
+        "zero: the features of a zero volume, as in the authors' code",
+        ("bottom", "mean", "zero"),
     )
     # Data
     patch: tuple[int, int, int] = _setting(

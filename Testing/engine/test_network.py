@@ -17,17 +17,17 @@ from lckd.network.fusion import FusedConv
 from lckd.sequences import SEQUENCES, Sequence, Subset, subset_name, subset_of, subsets_of
 
 CONFIGS = {
-    "small-mean": PRESETS["small"],
+    "small-bottom": PRESETS["small"],
+    "small-mean": NetworkConfig(imputation="mean"),
     "small-zero": NetworkConfig(imputation="zero"),
-    "small-bottom": NetworkConfig(imputation="bottom"),
-    "aspp-mean": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), ()),
+    "aspp-bottom": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), ()),
+    "aspp-mean": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), (), "mean"),
     "aspp-zero": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), (), "zero"),
-    "aspp-bottom": NetworkConfig("resnet_aspp", (8, 16, 32, 64, 16), (4, 8, 16, 32), (), "bottom"),
 }
 TINY = {
-    "mean": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2)),
+    "bottom": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2)),
+    "mean": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2), imputation="mean"),
     "zero": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2), imputation="zero"),
-    "bottom": NetworkConfig(channels=(4, 6, 8), decoder_channels=(3, 5), decoder_convs=(1, 2), imputation="bottom"),
 }
 PARTIAL = subset_of([Sequence.FLAIR, Sequence.T2])
 

@@ -1,6 +1,5 @@
 """Learned teacher weights against greedy election, and what their gradient follows."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from lckd_training.distributed import Group
 from lckd_training.method.election import teaching
 from lckd_training.method.losses import distillation_loss, task_loss
 from lckd_training.method.sampling import Sample, draw_present
-from lckd_training.method.teacher_weights import TeacherWeights, mixed
+from lckd_training.method.teacher_weights import TeacherWeights
 
 FLAIR, T1, T1C, T2 = SEQUENCES
 CPU = torch.device("cpu")
@@ -86,17 +85,29 @@ def test_weights_follow_what_shows_the_region_and_the_network_stays() -> None:
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
 
 
-@pytest.mark.parametrize("imputation", ["mean", "zero", "bottom"])
-def test_a_mixture_of_one_sequence_is_decoded_as_that_sequence_alone(imputation: str) -> None:
+def test_the_gradient_is_that_of_the_loss_to_be_expected_of_an_election() -> None:
+    """Drawn at random, with each sequence alone; of a region that is not there, and a sequence, none."""
     torch.manual_seed(0)
-    network = build_network(dataclasses.replace(TINY, imputation=imputation)).eval()
-    images = {s: torch.randn(1, 1, 16, 16, 16) for s in (FLAIR, T1C, T2)}
+    network, sample = build_network(TINY).eval(), made_sample()
+    images = {s: sample.images[s] for s in (FLAIR, T1C, T2)}
+    sample.regions[0, 0] = 0
+    learned = TeacherWeights(0.05, 0.0, CPU)
     with torch.no_grad():
-        encodings = network.encode(images)
-        for alone in images:
-            weights = {s: torch.tensor(float(s is alone)) for s in images}
-            logits = network.decode(mixed(encodings, weights, imputation))
-            assert torch.allclose(logits, network.decode(encodings, (alone,)), atol=1e-4)
+        learned.phi.normal_()
+        alone = {s: network.decode(network.encode(images), (s,)) for s in images}
+    learned.add_gradient(network, Sample(images, sample.regions))
+    gradient = learned.phi.grad
+    assert gradient is not None
+    for k in (1, 2):
+        losses = {s: float(task_loss(alone[s][:, k, None], sample.regions[:, k, None])) for s in images}
+        odds = {s: float(learned.phi.detach()[k, s.index].exp()) for s in images}
+        chance = {s: odds[s] / sum(odds.values()) for s in images}
+        expected = sum(chance[s] * losses[s] for s in images)
+        for s in images:
+            assert float(gradient[k, s.index]) == pytest.approx(chance[s] * (losses[s] - expected), abs=1e-6)
+    assert gradient[:, T1.index].count_nonzero() == 0
+    assert gradient[0].count_nonzero() == 0
+    assert gradient[1:].count_nonzero() == 6
 
 
 def test_weights_are_taken_up_again_exactly(tmp_path: Path) -> None:

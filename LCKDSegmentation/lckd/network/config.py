@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from ..errors import ModelError
 
 Architecture = Literal["unet", "resnet_aspp"]
-Imputation = Literal["mean", "zero", "bottom"]
+Imputation = Literal["bottom", "mean", "zero"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +22,9 @@ class NetworkConfig:
         decoder_channels: decoder channels by level, finest first; one fewer than `channels`.
         decoder_convs: 3×3×3 convolutions by level of the U-Net's decoder, finest first; empty for ``resnet_aspp``.
         imputation: what stands for a missing sequence where features are concatenated. The bottom level always has the
-            mean of the features present (Eq. 5). At the other levels, ``mean`` has that, too; ``zero`` the encoder's
-            response to an all-zero volume, as in the authors' code; ``bottom`` has the mean of what those present
-            contribute after their projection, which keeps apart what the sequences are.
+            mean of the features present (Eq. 5). At the other levels, ``bottom`` has the mean of what those present
+            contribute after their projection, which keeps apart what the sequences are; ``mean`` that of the features
+            there, too; ``zero`` the encoder's response to an all-zero volume, as in the authors' code.
         window_voxels: largest part of a volume that is encoded at once.
     """
 
@@ -32,7 +32,7 @@ class NetworkConfig:
     channels: tuple[int, ...] = (32, 64, 128, 160)
     decoder_channels: tuple[int, ...] = (16, 32, 64)
     decoder_convs: tuple[int, ...] = (1, 2, 2)
-    imputation: Imputation = "mean"
+    imputation: Imputation = "bottom"
     window_voxels: int = 6_000_000
 
     def __post_init__(self) -> None:

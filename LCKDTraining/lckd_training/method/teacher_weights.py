@@ -8,23 +8,25 @@ sequence then teaches as much as it is likely to be elected by at least one regi
 so that Eq. 4 becomes the expectation of its sum under that random election. Where every w^(k) is one-hot this is the
 election of Eq. 1 and 2 and the very same loss.
 
-φ is learned on cases that are never trained on: region k is decoded from the mixture Σ_i w_i^(k) f_i as if those were
-the features of the only sequence, and φ^(k), not the network, follows the gradient of the region's loss. A one-hot
-w^(k) is the decoding from one sequence alone, which Eq. 1 judges; φ goes to the best of what lies between. It is the
-first-order form of the outer step (the network counts as constant), as in the same first author's MetaKD (arXiv
-2405.07155), where one vector for all regions scales the features instead.
+φ is learned on cases that are never trained on, by descending the loss that is to be expected of that election,
+
+    Σ_i w_i^(k) L_k(i),   L_k(i) the loss of region k, decoded from sequence i alone.
+
+These are the predictions that Eq. 1 judges: as w^(k) becomes one-hot, it elects who is best alone; until then, and as
+far as weight decay holds φ back, sequences that are nearly as good teach nearly as much. It is the first-order form of
+the outer step (the network counts as constant), as in the same first author's MetaKD (arXiv 2405.07155), where one
+vector for all regions scales the features instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lckd.labels import REGIONS, Region
-from lckd.network import Encodings, LCKDNetwork
+from lckd.network import LCKDNetwork
 from lckd.sequences import SEQUENCES, Sequence
 
 from ..distributed import Group
@@ -55,21 +57,15 @@ class TeacherWeights:
         strength = 1 - (1 - self.phi.detach().cpu().double().softmax(dim=1)).prod(dim=0)
         return dict(zip(SEQUENCES, strength.tolist(), strict=True))
 
-    def add_gradient(self, network: LCKDNetwork, sample: Sample) -> float:
-        """Add the gradient of φ for one sample of a held-out case, and return the mean of the regions' losses."""
+    def add_gradient(self, network: LCKDNetwork, sample: Sample) -> None:
+        """Add the gradient of φ for one sample of a held-out case; a region that it does not hold decides nothing."""
         with torch.no_grad():
             encodings = network.encode(sample.images)
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        try:
-            losses = [self._region_loss(network, encodings, sample.regions, k) for k in range(len(REGIONS))]
-            loss = torch.stack(losses).mean()
-            loss.backward()
-        finally:
-            for parameter in parameters:
-                parameter.requires_grad_(True)
-        return float(loss.detach())
+            alone = [network.decode(encodings, (sequence,)) for sequence in encodings.present]
+            losses = torch.stack([_region_losses(logits, sample.regions) for logits in alone], dim=1)
+        weights = self.phi[:, [sequence.index for sequence in encodings.present]].softmax(dim=1)
+        is_there = sample.regions.flatten(2).any(dim=2).any(dim=0)
+        (weights * losses)[is_there].sum().backward()
 
     def update(self, draws: int, group: Group) -> None:
         """One step along the mean gradient of so many samples, which the processes of a group have shared."""
@@ -89,35 +85,8 @@ class TeacherWeights:
             self.phi.copy_(state["phi"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _region_loss(self, network: LCKDNetwork, encodings: Encodings, regions: Tensor, k: int) -> Tensor:
-        own = self.phi[k, [sequence.index for sequence in encodings.present]].softmax(dim=0)
-        weights = dict(zip(encodings.present, own, strict=True))
-        logits = network.decode(mixed(encodings, weights, network.config.imputation))
-        return task_loss(logits[:, k : k + 1], regions[:, k : k + 1])
 
-
-def mixed(encodings: Encodings, weights: Mapping[Sequence, Tensor], imputation: str) -> Encodings:
-    """Encodings whose decoding lies between those from each sequence alone; with one weight 1 it is that one.
-
-    The features of all sequences are the mixture, as Eq. 5 has it where one sequence is there. At the levels above the
-    bottom, where missing sequences are imputed by an all-zero volume, each sequence's features lie between its own and
-    that volume's; where their contributions are imputed, between N times its own and nothing.
-    """
-    count = len(encodings.features[encodings.present[0]])
-    mixtures = [_sum(weights, encodings.level(index, encodings.present)) for index in range(count)]
-
-    def level(sequence: Sequence, index: int) -> Tensor:
-        if index == count - 1 or imputation == "mean":
-            return mixtures[index]
-        zero = encodings.zero_level(index)
-        absent = torch.zeros_like(mixtures[index]) if zero is None else zero.expand_as(mixtures[index])
-        if sequence not in weights:
-            return absent
-        own = encodings.features[sequence][index] * (len(SEQUENCES) if imputation == "bottom" else 1)
-        return weights[sequence] * own + (1 - weights[sequence]) * absent
-
-    return Encodings({s: tuple(level(s, index) for index in range(count)) for s in SEQUENCES}, encodings.zero)
-
-
-def _sum(weights: Mapping[Sequence, Tensor], features: Mapping[Sequence, Tensor]) -> Tensor:
-    return torch.stack([weight * features[sequence] for sequence, weight in weights.items()]).sum(dim=0)
+def _region_losses(logits: Tensor, regions: Tensor) -> Tensor:
+    """The task loss of each region of (B, K, D, H, W), (K,)."""
+    count = regions.shape[1]
+    return torch.stack([task_loss(logits[:, k : k + 1], regions[:, k : k + 1]) for k in range(count)])
