@@ -326,9 +326,8 @@ def _axesOf(kind: ChartKind, columns: Columns) -> tuple[Range, Range]:
     """
     times, values = columns["iteration"], [value for one in kind.series for value in columns[one.column]]
     across, upwards = (values, times) if kind.onSide else (times, values)
-    return kind.horizontal or _span(across, _ROOM if kind.hasRoom else _MARGIN), kind.vertical or _span(
-        upwards, _MARGIN
-    )
+    horizontal = kind.horizontal or _span(across, _ROOM if kind.hasRoom else _MARGIN)
+    return horizontal, kind.vertical or _span(upwards, _MARGIN)
 
 
 def _span(values: Sequence[float], room: float) -> Range:
