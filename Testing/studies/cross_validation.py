@@ -109,7 +109,8 @@ def words(runs: list[Run]) -> tuple[str, str]:
     settings = yaml.safe_load((runs[0].folder / "config.yaml").read_text(encoding="utf-8"))
     head = (
         f"# Cross-validation\n\n{len(cases)} cases, each tested on by the training that never saw the patient "
-        f"(folds {', '.join(folds)}), {settings['iterations']} iterations with patches of {settings['patch']}³ voxels. "
+        f"(folds {', '.join(folds)}), {settings['iterations']} iterations with patches of "
+        f"{'×'.join(map(str, settings['patch']))} voxels. "
         f"{describe_variants(runs)} All Dice are of the test cases.\n"
     )
     caveat = (

@@ -180,6 +180,7 @@ def test_finished_folds_are_summed_up_over_all_patients(
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert "4 cases, each tested on" in text
     assert "folds f0, f1)" in text
+    assert "patches of 32×32×32 voxels" in text
     assert "4 cases are few" in text
     assert (tmp_path / "comparison" / "tests.csv").exists()
 
