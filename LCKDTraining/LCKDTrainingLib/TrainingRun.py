@@ -237,7 +237,8 @@ class TrainingRun:
 
     def _judge(self, told: str) -> str:
         """The state: of our own process we know it, of others the start of the run and its events tell it."""
-        if self.isOurs:
+        if self._process is not None:
+            # It may have ended this very moment: the next `poll` takes note of that, with its exit status and events.
             return "preparing" if self._isPreparing else "training"
         end = self.history.end
         if end is not None and not self._isAwaited:

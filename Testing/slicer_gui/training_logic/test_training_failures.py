@@ -70,6 +70,21 @@ def test_only_the_words_of_the_last_start_count(tmp_path: Path, make: Make, prog
     assert "NO_CASES" in (tmp_path / "run" / "log.txt").read_text(), "earlier words are kept"
 
 
+def test_a_training_that_ends_while_it_is_looked_at_is_told_of_with_its_exit_status(
+    tmp_path: Path, make: Make, program: Any
+) -> None:
+    run = make(program("sleep 1; exit 1")).train(order(tmp_path, tmp_path / "run"))
+    process = run._process
+    assert process.waitForEnd(10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(process), "exitCode", None)
+        run.poll()
+        assert run.state == "preparing"
+    run.poll()
+    assert run.state == "failed"
+    assert "exit code 1" in run.errorWords[0]
+
+
 def test_a_training_that_dies_in_its_course_says_why(
     tmp_path: Path, make: Make, program: Any, wait_until: Callable[..., None]
 ) -> None:
