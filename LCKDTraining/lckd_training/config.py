@@ -41,7 +41,9 @@ class TrainingConfig:
 
     # Network
     size: str = _setting("small", "network size", tuple(PRESETS))
-    start_from: str = _setting("", "model of that size whose weights are the first (name or folder); empty: random")
+    start_from: str = _setting(
+        "", "model of that size (name or folder), or folder of a run, whose weights are the first; empty: random"
+    )
     imputation: str = _setting(
         "bottom",
         "what missing sequences have above the bottom (there, the mean features of Eq. 5). bottom: their contribution "
@@ -85,6 +87,14 @@ class TrainingConfig:
     subsets_per_step: int = _setting(
         2, "decodings of each patch; those after the first are of random subsets of what was encoded", least=1
     )
+    # Pre-training
+    pretraining_iterations: int = _setting(
+        0,
+        "first iterations, in which the network fills in what is hidden of the volumes, whole sequences and cubes, "
+        "before it segments; cases without a segmentation take part in them",
+        least=0,
+    )
+    masked_share: float = _setting(0.75, "share of the cubes that is hidden in pre-training", least=0, most=1)
     # Distillation
     alpha: float = _setting(0.1, "weight of the distillation loss (Eq. 7)", least=0)
     distance: int = _setting(1, "exponent p of the distance of features (Eq. 4)", (1, 2))
@@ -150,6 +160,7 @@ class TrainingConfig:
         _require(self.batch % self.accumulate == 0, "batch must be a multiple of accumulate")
         _require(self.fold < max(1, self.folds), "fold must be below folds")
         _require(self.folds != 1, "folds must be 0 or at least 2")
+        _require(self.pretraining_iterations <= self.iterations, "pretraining_iterations must be at most iterations")
         levels = len(self.network.channels)
         _require(all(-levels <= n < levels for n in self.distilled_levels), f"{self.size} has {levels} levels")
 

@@ -47,9 +47,16 @@ class Group:
         """Whether this process writes files."""
         return self.rank == 0
 
-    def share(self, module: nn.Module) -> nn.Module:
-        """The module, whose gradients are the mean over the group."""
-        return DistributedDataParallel(module, gradient_as_bucket_view=True) if self.size > 1 else module
+    def share(self, module: nn.Module, some_unused: bool = False) -> nn.Module:
+        """The module, whose gradients are the mean over the group.
+
+        Args:
+            module: to be trained.
+            some_unused: whether it may compute a loss without some of its parameters.
+        """
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module, gradient_as_bucket_view=True, find_unused_parameters=some_unused)
 
     @staticmethod
     def adding(shared: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[Any]:

@@ -8,31 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lckd import prepare as preparation
-from lckd.errors import InputError
 from lckd.models import ModelCard, write_bundle
-from lckd.network import LCKDNetwork, build_network
 from lckd.sequences import subset_name
 
-from .config import TrainingConfig
 from .data.split import Split
 from .evaluation.evaluate import read_csv, read_dice
+from .run.averaged import load_averaged
 from .run.folder import RunFolder
-
-
-def load_averaged(run: Path, best: bool = False) -> tuple[LCKDNetwork, TrainingConfig, int]:
-    """The averaged network of a run's last or best checkpoint, its settings, and the number of iterations done.
-
-    Raises:
-        InputError: the folder holds no checkpoint.
-    """
-    folder = RunFolder(run)
-    state = folder.load_best() if best else folder.load_checkpoint()
-    if state is None:
-        raise InputError("NO_CHECKPOINT", f"{run} holds no checkpoint.", "Choose the folder of a training run.")
-    config = TrainingConfig.preset(str(folder.config))
-    network = build_network(config.network)
-    network.load_state_dict(state["average"])
-    return network.eval(), config, state["iteration"]
 
 
 def export(

@@ -38,6 +38,9 @@ VARIANTS: Mapping[str, Variant] = {
     "learned-teachers": Variant(("teachers=learned",), "Elected teachers or learned ones?"),
     "light-augmentation": Variant(("augmentation=light",), "Strong augmentation or the authors' light one?"),
     "deep-supervision": Variant(("deep_supervision=0.5",), "Without or with deep supervision?"),
+    "pretraining": Variant(
+        ("pretraining_iterations=125",), "All iterations to segment, or the first ones to fill in what is hidden?"
+    ),
     "no-average": Variant(("average=0.0",), "Moving average of the weights, or the last ones?"),
 }
 #: Those of which the paper speaks.

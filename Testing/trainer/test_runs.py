@@ -100,7 +100,7 @@ def test_two_processes_train_as_one_with_the_doubled_batch(
     data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
 ) -> None:
     settings = ["missing_per=sample", "iterations=3", "optimizer=sgd", "momentum=0.5", "deep_supervision=0.5"]
-    config = SMOKE.overridden([*settings, "subsets_per_step=2", "accumulate=1"])
+    config = SMOKE.overridden([*settings, "subsets_per_step=2", "accumulate=1", "pretraining_iterations=1"])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     words = [*torchrun, *command(data, tmp_path / "two", config)]
     subprocess.run(words, check=True, env=subprocess_environment, timeout=200, stdout=subprocess.DEVNULL)

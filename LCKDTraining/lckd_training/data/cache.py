@@ -35,6 +35,7 @@ from lckd.case import Case
 from lckd.discovery import CaseFiles
 from lckd.errors import InputError, OutOfMemoryError
 from lckd.images import not_writable
+from lckd.labels import REGIONS
 from lckd.locking import hold
 from lckd.sequences import SEQUENCES, Sequence, Subset, subset_of
 
@@ -111,7 +112,7 @@ def prepare_cases(
     """The cases, prepared as for inference, from the cache; what is not there yet is built.
 
     Args:
-        files: labeled cases.
+        files: cases; those without a segmentation show no region.
         folder: the cache; several processes may use it at once.
         workers: cases that are prepared at a time, each in a process of its own; 1: in this process.
         progress: told the fraction done of what there is to do and the case that was just done.
@@ -296,7 +297,8 @@ def _damaged(path: Path) -> InputError:
 def _build(case: CaseFiles, target: Path) -> None:
     """Prepare a case in a folder beside, which then takes its place: there is never half a case."""
     prepared = preparation.prepare(Case.from_found(case))
-    regions = read_regions(case, prepared.grid)
+    shape = next(iter(prepared.arrays.values())).shape
+    regions = np.zeros((len(REGIONS), *shape), bool) if case.labels is None else read_regions(case, prepared.grid)
     arrays: dict[str, NDArray[Any]] = {s.value: array.astype(np.float16) for s, array in prepared.arrays.items()}
     arrays |= {"regions": regions, "tumor": _tumor_voxels(regions)}
     try:

@@ -20,17 +20,17 @@ from lckd.reference import read_labels
 from lckd.sequences import Sequence, Subset, subset_of
 
 from .datasets import DatasetCase, find_dataset
-from .split import CaseFacts
+from .split import CaseFacts, Split
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingCase:
-    """A labeled case on the canonical grid.
+    """A case on the canonical grid.
 
     Attributes:
         name: name of the case.
         images: float16 (D, H, W) for each present sequence, z-scored in the brain, 0 outside.
-        regions: bool (3, D, H, W) in the order ET, TC, WT.
+        regions: bool (3, D, H, W) in the order ET, TC, WT; nothing where the case has no segmentation.
         tumor: indices (n, 3) of tumor voxels from which patch centers are drawn, ET and core as likely as edema.
         fingerprint: SHA-256 of the content of its files; empty if it does not come from files.
     """
@@ -66,6 +66,23 @@ def find_labeled(root: Path, exclude: Container[str] = ()) -> list[CaseFiles]:
     if twice:
         raise InputError("CASE_TWICE", f"Two cases are called {twice[0]}.", "Rename one of the folders.")
     return cases
+
+
+def find_unlabeled(root: Path, split: Split, exclude: Container[str] = ()) -> list[CaseFiles]:
+    """The cases of a data set that have no segmentation, but for those of patients who elect or test.
+
+    Args:
+        root: folder of cases, or a CSV file that lists them.
+        split: who is for what.
+        exclude: names of cases that are not looked at.
+
+    Raises:
+        InputError: one is refused.
+    """
+    wanted = [case for case in find_dataset(root) if case.name not in exclude]
+    held_out = {case.patient for case in wanted if case.name in {*split.election, *split.test}}
+    every = [case.known_files() for case in wanted if case.patient not in held_out]
+    return [files for files in every if files.labels is None]
 
 
 def read_facts(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from lckd.sequences import Sequence, Subset, subset_of
 from ..config import TrainingConfig
 from ..data.cases import TrainingCase
 from .augmentation import DEFORMATIONS, vary_intensity, vary_space
+from .masking import Hiding, draw_hiding
 
 #: What a generator is for; the first number of its seed after that of the run.
-_PATCH, _HOW_MANY, _WHICH, _FURTHER, _HELD_OUT = range(5)
+_PATCH, _HOW_MANY, _WHICH, _FURTHER, _HELD_OUT, _HIDDEN = range(6)
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,22 @@ class BatchDrawer:
         cases: to train on.
         config: the settings.
         rank: number of the process among its peers.
+        unlabeled: cases that take part in pre-training only.
     """
 
     cases: list[TrainingCase]
     config: TrainingConfig
     rank: int = 0
+    unlabeled: list[TrainingCase] = field(default_factory=list)
 
     def __call__(self, iteration: int) -> list[Sample]:
         """The parts of a batch: patches with the same sequences together, at most batch / accumulate in one."""
         config = self.config
+        cases = [*self.cases, *self.unlabeled] if self.pretrains(iteration) else self.cases
         parts: dict[Subset, list[Sample]] = {}
         for number in range(self.rank * config.batch, (self.rank + 1) * config.batch):
             rng = self._rng(_PATCH, iteration, number)
-            case = self.cases[rng.integers(len(self.cases))]
+            case = cases[rng.integers(len(cases))]
             present = self._present(case.present, iteration, number)
             parts.setdefault(present, []).append(draw_patch(case, present, config, rng))
         most = config.batch // config.accumulate
@@ -91,12 +95,23 @@ class BatchDrawer:
         rng = self._rng(_FURTHER, iteration, place)
         return [present, *(draw_present(present, rng) for _ in range(self.config.subsets_per_step - 1))]
 
+    def pretrains(self, iteration: int) -> bool:
+        """Whether that is an iteration of pre-training."""
+        return iteration < self.config.pretraining_iterations
+
+    def hiding(self, parts: list[Sample], number: int, iteration: int) -> Hiding:
+        """What pre-training hides of one of the parts of a batch."""
+        part, before = parts[number], sum(len(part.cases) for part in parts[:number])
+        rng = self._rng(_HIDDEN, iteration, self.rank * self.config.batch + before)
+        left = draw_present(part.present, rng, self.config.missing)
+        return draw_hiding(left, len(part.cases), self.config.patch, self.config.masked_share, rng)
+
     def _present(self, available: Subset, iteration: int, number: int) -> Subset:
         """What is left of the sequences of a patch.
 
         Where a batch lacks the same sequences, all processes encode equally many, so that none waits for the others.
         """
-        if iteration < self.config.full_iterations:
+        if self.pretrains(iteration) or iteration < self.config.full_iterations:
             return available
         per_batch = self.config.missing_per == "batch"
         how_many = self._rng(_HOW_MANY, iteration, 0 if per_batch else number)

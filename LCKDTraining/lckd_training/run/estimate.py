@@ -94,6 +94,7 @@ def _measure(config: TrainingConfig, folder: RunFolder, cases: list[Any], count:
         iterations=ITERATIONS + WARM_UP,
         election_interval=every + 1,
         checkpoint_interval=every + 1,
+        pretraining_iterations=0,
         start_from="",
     )
     trainer = Trainer(short, folder, cases, cases[:1], group, Reporter(folder, listen))

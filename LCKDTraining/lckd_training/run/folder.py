@@ -37,6 +37,11 @@ class RunFolder:
         self.best = self.checkpoints / "best.pt"
         self.stop = path / "stop"
 
+    @property
+    def is_run(self) -> bool:
+        """Whether a training has written its settings here."""
+        return self.config.is_file() and self.events.is_file()
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Keep other trainings out of the folder within the block; an old request to stop is forgotten.

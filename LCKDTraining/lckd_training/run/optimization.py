@@ -88,7 +88,9 @@ class Optimization:
 
     @torch.no_grad()
     def _update_average(self, iteration: int) -> None:
-        decay = min(self.config.average, (1 + iteration) / (10 + iteration))
+        # It begins anew where the network begins to segment.
+        count = max(0, iteration - self.config.pretraining_iterations)
+        decay = min(self.config.average, (1 + count) / (10 + count))
         for kept, new in zip(self.average.parameters(), self._network.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
 

@@ -14,7 +14,7 @@ from lckd.errors import CancelledError, InputError, LckdError, OutOfMemoryError
 
 from ..config import TrainingConfig
 from ..data.cache import prepare_cases, using
-from ..data.cases import TrainingCase, find_labeled, read_facts
+from ..data.cases import TrainingCase, find_labeled, find_unlabeled, read_facts
 from ..data.datasets import find_dataset
 from ..data.split import Split
 from ..distributed import Group
@@ -36,7 +36,7 @@ def train(
     cache: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train on the labeled cases below `data`, into the run folder `run`.
+    """Train on the labeled cases below `data`, into the run folder `run`; in pre-training on those without labels, too.
 
     Args:
         data: folder of cases, or a CSV file that lists them.
@@ -67,17 +67,20 @@ def train(
             raise InputError("RUN_EXISTS", f"{run} already holds a run.", "Add --resume, or choose another folder.")
         parts = _split(data, config, folder, split)
         files = _files_of(parts, data, config.exclude)
+        further = find_unlabeled(data, parts, config.exclude) if config.pretraining_iterations else []
         cache, only = cache or run / "cache", folder.held() if group.is_first else contextlib.nullcontext()
         with only, _leaving_word(reporter, group.device), using(cache):
-            cases = _prepare(files, cache, config.workers, group, reporter, wants_to_stop)
+            cases = _prepare([*files, *further], cache, config.workers, group, reporter, wants_to_stop)
             if group.is_first:
                 record_start(folder, data, config, cases, group)
                 folder.write_text(folder.config, config.to_yaml())
                 if not folder.split.exists():
                     parts.write(folder.split)
             group.barrier()
-            training, election = cases[: len(parts.train)], cases[len(parts.train) :]
-            trainer = Trainer(config, folder, training, election, group, reporter, wants_to_stop)
+            training, election = cases[: len(parts.train)], cases[len(parts.train) : len(files)]
+            trainer = Trainer(
+                config, folder, training, election, group, reporter, wants_to_stop, unlabeled=cases[len(files) :]
+            )
             trainer.resume()
             finished = trainer.run()
     finally:

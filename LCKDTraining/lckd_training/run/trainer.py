@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,11 @@ from ..data.loading import PatchLoader
 from ..distributed import Group
 from ..method.election import Election, count_up, count_votes, elect, teaching
 from ..method.losses import Teaching
+from ..method.masking import Hiding
 from ..method.objective import Objective
 from ..method.sampling import BatchDrawer, Sample, draw_held_out
 from ..method.teacher_weights import TeacherWeights
+from .averaged import load_averaged
 from .folder import RunFolder
 from .optimization import Optimization
 from .reporter import Reporter, this_process
@@ -44,6 +47,7 @@ class Trainer:
         group: the processes that train together.
         reporter: tells what happens.
         should_stop: asked after each iteration; any process may want it.
+        unlabeled: cases without a segmentation, for pre-training.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Trainer:
         group: Group,
         reporter: Reporter,
         should_stop: Callable[[], bool] = lambda: False,
+        unlabeled: Iterable[TrainingCase] = (),
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.folder, self.election = config, folder, election
@@ -68,8 +73,9 @@ class Trainer:
         if config.compile:
             self.network.encoder.compile()
         self.objective = objective
-        self.shared = group.share(objective)
-        self.draw = BatchDrawer(cases, config, group.rank)
+        # Pre-training leaves the regions' head out, and segmentation the head of pre-training.
+        self.shared = group.share(objective, some_unused=config.pretraining_iterations > 0)
+        self.draw = BatchDrawer(cases, config, group.rank, list(unlabeled))
         self.teachers: dict[Region, Sequence] = {}
         self.weights = TeacherWeights(config.weights_rate, config.weights_decay, self.device)
         self.best = 0.0
@@ -98,10 +104,8 @@ class Trainer:
             for parts in loader:
                 stopping = self._step(parts, loader.waited)
                 self.iteration += 1
-                if self.iteration % config.election_interval == 0:
-                    self._elect()
-                if config.teachers == "learned" and self.iteration % config.weights_interval == 0:
-                    self._learn_weights()
+                if self.iteration > config.pretraining_iterations:
+                    self._judge_sequences()
                 last = stopping or self.iteration == config.iterations
                 if last or self.iteration % config.checkpoint_interval == 0:
                     self._save()
@@ -116,6 +120,13 @@ class Trainer:
         if self.config.teachers == "learned":
             return self.weights.teaching()
         return teaching(self.teachers, self.config.teachers == "several")
+
+    def _judge_sequences(self) -> None:
+        """When it is time, elect the teachers and learn their weights."""
+        if self.iteration % self.config.election_interval == 0:
+            self._elect()
+        if self.config.teachers == "learned" and self.iteration % self.config.weights_interval == 0:
+            self._learn_weights()
 
     def _step(self, parts: list[Sample], waited: float) -> bool:
         """One optimizer step on a batch; return whether somebody wants to stop after it."""
@@ -140,17 +151,24 @@ class Trainer:
         return values[3] > 0
 
     def _add_gradients(self, parts: list[Sample]) -> list[float]:
-        """Add the gradient of Eq. 7 over the batch, and return loss, task loss and distillation loss."""
+        """Add the gradient of the loss over the batch, and return loss, task loss and distillation loss."""
         strengths, total = self.teaching(), torch.zeros(3, device=self.device)
         for number, part in enumerate(parts):
             share = len(part.cases) / self.config.batch
             subsets = self.draw.subsets(part.present, self.iteration)
+            hiding = self._hiding(parts, number)
             with self.group.adding(self.shared, number == len(parts) - 1):
                 with self.optimization.computing():
-                    loss, terms = self.shared(part.to(self.device), subsets, strengths)
+                    loss, terms = self.shared(part.to(self.device), subsets, strengths, hiding)
                 self.optimization.backward(share * loss)
             total += share * terms
         return total.tolist()
+
+    def _hiding(self, parts: list[Sample], number: int) -> Hiding | None:
+        """What is hidden of a part of the batch; None after pre-training."""
+        if not self.draw.pretrains(self.iteration):
+            return None
+        return self.draw.hiding(parts, number, self.iteration).to(self.device)
 
     def _elect(self) -> None:
         """Each process polls its share of the election cases with the averaged weights."""
@@ -220,19 +238,20 @@ def _not_finite(parts: list[Sample]) -> LckdError:
 
 
 def _first_network(config: TrainingConfig) -> LCKDNetwork:
-    """The network before the first step: with the weights of the model to start from, if there is one."""
+    """The network before the first step: with the weights of the model or run to start from, if there is one."""
     if not config.start_from:
         return build_network(config.network)
-    model = load_model(config.start_from)
+    start = Path(config.start_from)
+    first = load_averaged(start)[0] if RunFolder(start).is_run else load_model(config.start_from).network
     # No imputation has weights of its own.
-    if dataclasses.replace(config.network, imputation=model.network.config.imputation) != model.network.config:
+    if dataclasses.replace(config.network, imputation=first.config.imputation) != first.config:
         raise UsageError(
             "BAD_SETTING",
-            f"The model '{model.name}' to start from has another network than the settings describe.",
-            "Set size as its card says, or start from another model.",
+            f"'{start.name}' to start from has another network than the settings describe.",
+            "Set size as it says, or start from another model.",
         )
     network = build_network(config.network)
-    network.load_state_dict(model.network.state_dict())
+    network.load_state_dict(first.state_dict())
     return network
 
 
