@@ -9,6 +9,7 @@ import torch
 from phantoms import make_case, write_case, write_tiny_model
 
 from lckd import doctor, resources
+from lckd.errors import InputError
 
 
 class TestDemoModelsDoctor:
@@ -128,7 +129,7 @@ def test_data_phantom_writes_consecutive_seeds_in_the_layout_of_brats(
 
     seeds = []
 
-    def small(seed: int, settings: phantom.PhantomSettings) -> phantom.Phantom:
+    def small(seed: int, settings: phantom.PhantomSettings, background: None) -> phantom.Phantom:
         seeds.append(seed)
         assert (settings.scale, settings.necrosis) == (0.5, 0)
         case = make_case(seed)
@@ -143,3 +144,35 @@ def test_data_phantom_writes_consecutive_seeds_in_the_layout_of_brats(
     suffixes = ("seg", "t1c", "t1n", "t2f", "t2w")
     assert files_in(tmp_path) == [f"{name}/{name}-{suffix}.nii.gz" for name in names for suffix in suffixes]
     assert done.events[-1] == {"event": "result", "cases": [str(tmp_path / name) for name in names]}
+
+
+def test_data_phantom_grows_tumors_in_real_brains(
+    command, files_in, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lckd_training import phantom
+
+    brains = []
+
+    def made(seed: int, settings: phantom.PhantomSettings, background: str) -> phantom.Phantom:
+        brains.append(background)
+        case = make_case(seed)
+        return phantom.Phantom(case.images, case.labels)
+
+    def in_turn(files, tell):
+        tell(InputError("TUMOR_IN_BOTH_HALVES", "b has tumor in both halves.", "It is left out."))
+        yield from (file.name for file in files)
+
+    monkeypatch.setattr(phantom, "generate_phantom", made)
+    monkeypatch.setattr(phantom.background, "backgrounds_in_turn", in_turn)
+    for name in "ab":
+        write_case(tmp_path / "brains" / name)
+    words = ("data", "phantom", "-o", tmp_path / "out", "--brains", tmp_path / "brains")
+    refused = command(*words, "--scale", "0.5")
+    assert refused.status == 2
+    assert "--scale does not go with --brains" in refused.err
+    done = command(*words, "--count", "2", "--json")
+    assert done.status == 0, done.out
+    assert brains == ["a", "b"]
+    assert [event["message"] for event in done.events if event["event"] == "warning"] == [
+        "b has tumor in both halves. It is left out."
+    ]

@@ -70,7 +70,13 @@ def plan(options: argparse.Namespace) -> list[Run]:
     if options.election:
         settings.append(names_setting("election", options.election))
     return [
-        Run(options.output, variant, f"f{number}", (*settings, names_setting("test", test)))
+        Run(
+            options.output,
+            variant,
+            f"f{number}",
+            (*settings, names_setting("test", test)),
+            (*options.election, *test),
+        )
         for number, test in enumerate(test_folds(options.data, options.folds, options.election))
         for variant in options.variants
     ]

@@ -17,17 +17,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lckd_training.data.datasets import find_dataset
+
 #: Settings of the method, whatever a preset says.
 _METHOD_SETTINGS = ("imputation=bottom", "alpha=0.1")
 METHOD = "method"
+_EIGHT = ("--count", "8", "--seed", "101")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is changed of the method, and what comparing the two answers."""
+    """What is changed of the method, and what comparing the two answers.
+
+    Attributes:
+        settings: of `lckd train --set`.
+        question: that the comparison answers.
+        synthetic: words of `lckd data phantom` that make further cases to train on.
+        in_real_brains: whether their tumors grow in the brains of the training cases.
+    """
 
     settings: tuple[str, ...]
     question: str
+    synthetic: tuple[str, ...] = ()
+    in_real_brains: bool = False
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -40,6 +52,10 @@ VARIANTS: Mapping[str, Variant] = {
     "deep-supervision": Variant(("deep_supervision=0.5",), "Without or with deep supervision?"),
     "pretraining": Variant(
         ("pretraining_iterations=125",), "All iterations to segment, or the first ones to fill in what is hidden?"
+    ),
+    "phantoms": Variant((), "Real cases alone, or eight phantoms besides?", _EIGHT),
+    "mirrored-brains": Variant(
+        (), "Real cases alone, or eight synthetic tumors in their mirrored hemispheres besides?", _EIGHT, True
     ),
     "no-average": Variant(("average=0.0",), "Moving average of the weights, or the last ones?"),
 }
@@ -56,12 +72,14 @@ class Run:
         variant: name among `VARIANTS`.
         part: what tells the runs of a variant apart: ``s0`` is a seed, ``f0`` a fold.
         settings: of `lckd train --set`, besides those of the variant.
+        held_out: names of the cases that are not trained on.
     """
 
     output: Path
     variant: str
     part: str
     settings: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -99,12 +117,38 @@ class Run:
         log = self.output / f"{self.name}.log"
         if not self.model.exists():
             settings = [word for one in (*self.variant_settings(), *self.settings) for word in ("--set", one)]
-            lckd(log, "train", "--data", data, "--preset", "small-cpu", "-o", self.folder, "--resume", *settings)
+            learned = self._with_synthetic(data, log)
+            lckd(log, "train", "--data", learned, "--preset", "small-cpu", "-o", self.folder, "--resume", *settings)
             lckd(log, "export", self.folder, "-o", self.model)
         split = self.folder / "split.json"
         lckd(log, "evaluate", "--model", self.model, "--data", data, "--split", split, "-o", self.scores, *_ONE_THREAD)
         # Prepared cases are as large as the data, and every run has its own.
         shutil.rmtree(self.folder / "cache", ignore_errors=True)
+
+    def _with_synthetic(self, data: Path, log: Path) -> Path:
+        """The data to train on: where the variant has synthetic cases, a folder of those and a link to the others."""
+        variant, folder = VARIANTS[self.variant], self.output / f"{self.name}-data"
+        if not variant.synthetic:
+            return data
+        _link(folder / "real", data)
+        where = ("--brains", self._training_brains(data)) if variant.in_real_brains else ()
+        lckd(log, "data", "phantom", "-o", folder / "synthetic", *variant.synthetic, *where)
+        return folder
+
+    def _training_brains(self, data: Path) -> Path:
+        """A folder of links to the cases of patients none of whose cases is held out."""
+        cases, folder = find_dataset(data), self.output / f"{self.name}-brains"
+        held_out = {case.patient for case in cases if case.name in self.held_out}
+        for case in cases:
+            if case.patient not in held_out:
+                _link(folder / case.path.name, case.path)
+        return folder
+
+
+def _link(link: Path, folder: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(folder.resolve(), target_is_directory=True)
 
 
 _ONE_THREAD = ("--threads", "1")
@@ -112,9 +156,16 @@ _ONE_THREAD = ("--threads", "1")
 
 def describe_variants(runs: Iterable[Run]) -> str:
     """A sentence that says what the variants of the runs are."""
-    changed = {run.variant: ", ".join(VARIANTS[run.variant].settings) for run in runs if run.variant != METHOD}
+    changed = {run.variant: _changes(VARIANTS[run.variant]) for run in runs if run.variant != METHOD}
     others = "; ".join(f"{name} has {settings}" for name, settings in changed.items())
     return f"The method has {', '.join(_METHOD_SETTINGS)}" + (f"; of that, {others}." if others else ".")
+
+
+def _changes(variant: Variant) -> str:
+    """What is changed of the method, in words."""
+    places = "real brains" if variant.in_real_brains else "the template"
+    synthetic = (f"cases of lckd data phantom {' '.join(variant.synthetic)} in {places}",) if variant.synthetic else ()
+    return ", ".join((*variant.settings, *synthetic))
 
 
 def names_setting(key: str, names: Iterable[str]) -> str:

@@ -197,6 +197,35 @@ def test_folds_hold_each_patient_once(modules: SimpleNamespace, tmp_path: Path) 
     assert [len(fold) for fold in patients] == [2, 2]
 
 
+@pytest.mark.parametrize("variant", ["phantoms", "mirrored-brains"])
+def test_synthetic_cases_grow_in_brains_of_training_patients_only(
+    modules: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str
+) -> None:
+    data, output = tmp_path / "data", tmp_path / "study"
+    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000", "BraTS-GLI-00002-001", "BraTS-GLI-00003-000"):
+        made = make_case(0)
+        write_phantom(Phantom(made.images, made.labels), data / name, name)
+    seen: dict[str, list[str]] = {}
+
+    def lckd(log: Path, *words: object) -> None:
+        texts = [str(word) for word in words]
+        seen[texts[0]] = texts
+        if texts[0] == "data":
+            brains = Path(texts[texts.index("--brains") + 1]) if "--brains" in texts else None
+            seen["brains"] = sorted(path.name for path in brains.iterdir()) if brains else []
+        if texts[0] == "train":
+            learned = Path(texts[texts.index("--data") + 1])
+            assert sorted(path.name for path in (learned / "real").iterdir()) == sorted(p.name for p in data.iterdir())
+
+    monkeypatch.setattr(modules.runs, "lckd", lckd)
+    output.mkdir()
+    held_out = ("BraTS-GLI-00002-001", "BraTS-GLI-00003-000")
+    modules.runs.Run(output, variant, "f0", ("patch=32",), held_out).carry_out(data)
+    assert seen["brains"] == (["BraTS-GLI-00001-000"] if variant == "mirrored-brains" else [])
+    assert seen["data"][:4] == ["data", "phantom", "-o", str(output / f"{variant}-f0-data" / "synthetic")]
+    assert seen["evaluate"][seen["evaluate"].index("--data") + 1] == str(data), "scored on real cases"
+
+
 def made_scores(advantage: float, cases: int = 20) -> CaseDice:
     """Scores about 0.5; ET is better by `advantage` where T1c is missing."""
     rng = np.random.default_rng(round(1000 * abs(advantage)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
@@ -36,8 +37,16 @@ data.add_command(split)
 @click.option(
     "--separable", is_flag=True, help="Let only T1c show the core, and nothing tell where it is in the edema."
 )
+@click.option(
+    "--brains",
+    type=PATH,
+    help="Folder of labeled cases: let tumors grow in their brains, in which the mirror image of the half "
+    "without tumor stands for the other.",
+)
 @json_option
-def phantom(output: Path, count: int, seed: int, scale: float, separable: bool, as_json: bool) -> None:
+def phantom(
+    output: Path, count: int, seed: int, scale: float, separable: bool, brains: Path | None, as_json: bool
+) -> None:
     """Make synthetic cases of a brain with a glioma, labeled, in the layout of BraTS 2023.
 
     The same seed gives the same case. In each, the enhancing rim differs from the edema in T1c alone.
@@ -46,14 +55,23 @@ def phantom(output: Path, count: int, seed: int, scale: float, separable: bool, 
     Example:
       lckd data phantom -o phantoms --count 20
     """
+    from ..data.cases import find_labeled
     from ..phantom import PhantomSettings, generate_phantom, write_phantom
+    from ..phantom.background import backgrounds_in_turn
 
     console = open_console(as_json)
     settings = PhantomSettings.separable(scale) if separable else PhantomSettings.scaled(scale)
+    if brains is not None and scale != 1:
+        raise click.UsageError("--scale does not go with --brains: real brains have their own size.")
+    backgrounds = (
+        backgrounds_in_turn(find_labeled(brains), lambda error: console.warning(f"{error.message} {error.action}"))
+        if brains is not None
+        else itertools.repeat(None)
+    )
     names = [f"phantom-{number:04d}" for number in range(seed, seed + count)]
     for done, name in enumerate(names):
         console.progress("generate", done / count, name)
-        made = generate_phantom(seed + done, settings)
+        made = generate_phantom(seed + done, settings, next(backgrounds))
         console.progress("write", (done + 0.9) / count, name)
         write_phantom(made, output / name, name)
     console.progress("write", 1.0)

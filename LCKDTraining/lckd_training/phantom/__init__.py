@@ -3,6 +3,7 @@
 The brain is the ICBM152 2009a template that nilearn carries, deformed at random; in it grows a tumor with necrosis, an
 enhancing rim and edema. The rim differs from the edema around it in T1c alone; edema shows in FLAIR and T2, necrosis in
 all, or, if so set, in T1c alone. One call of :func:`generate_phantom` is one patient who does not exist.
+In place of the template, a real brain may be the background.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lckd.images import itk_name
 from lckd.sequences import Sequence
 
 from .anatomy import individual_anatomy, load_template
+from .background import Background
 from .contrast import render_sequences
 from .tumor import TumorPlan, grow_tumor
 
@@ -122,12 +124,16 @@ class Phantom:
     labels: sitk.Image
 
 
-def generate_phantom(seed: int, settings: PhantomSettings = PhantomSettings()) -> Phantom:
+def generate_phantom(
+    seed: int, settings: PhantomSettings = PhantomSettings(), background: Background | None = None
+) -> Phantom:
     """Make the synthetic case of a seed: the same on every call (to rounding, on every machine).
 
     Args:
         seed: which case, 0 or more.
         settings: from what range it is drawn.
+        background: the real brain that the tumor grows in; it is not deformed, nor pushed by the tumor. None: the
+            template, deformed.
 
     Raises:
         InputError: nilearn, whose template is used, is not installed.
@@ -144,9 +150,14 @@ def generate_phantom(seed: int, settings: PhantomSettings = PhantomSettings()) -
         enhancing=bool(plan_rng.random() < settings.enhancing),
         eccentricity=settings.eccentricity,
     )
-    healthy = individual_anatomy(load_template(settings.scale), settings.deformation_mm, brain_rng)
+    if background is None:
+        healthy = individual_anatomy(load_template(settings.scale), settings.deformation_mm, brain_rng)
+        bias, real = settings.bias, None
+    else:
+        healthy, plan = background.anatomy, replace(plan, mass_effect=0.0)
+        bias, real = 0.0, background.images
     anatomy, labels = grow_tumor(healthy, plan, tumor_rng)
-    arrays = render_sequences(anatomy, labels, settings.bias, settings.noise, image_rng, settings.necrosis)
+    arrays = render_sequences(anatomy, labels, bias, settings.noise, image_rng, settings.necrosis, real)
     box = _brain_box(anatomy.brain)
     origin = tuple(start + part.start for start, part in zip(anatomy.origin, reversed(box), strict=True))
     images = {sequence: _image(array[box], origin) for sequence, array in arrays.items()}

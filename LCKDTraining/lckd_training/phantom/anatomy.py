@@ -76,7 +76,7 @@ def load_template(scale: float = 1.0) -> Anatomy:
         wm=white * brain,
         gm=gray * brain,
         csf=np.clip(1 - white - gray, 0, 1) * brain,
-        depth=_depth(brain),
+        depth=depth_of(brain),
         origin=t1.TransformIndexToPhysicalPoint([int(start) for start in low[::-1]]),
     )
 
@@ -95,7 +95,7 @@ def individual_anatomy(template: Anatomy, amplitude_mm: float, rng: np.random.Ge
     csf = np.clip(1 - wm - gm, 1e-3, 1) * sulci
     wm, gm, csf = (fraction**_SHARPENING * brain for fraction in (wm, gm, csf))
     total = np.where(brain, wm + gm + csf, np.float32(1))
-    return Anatomy(brain, wm / total, gm / total, csf / total, _depth(brain), template.origin)
+    return Anatomy(brain, wm / total, gm / total, csf / total, depth_of(brain), template.origin)
 
 
 def pushed_anatomy(anatomy: Anatomy, displacement: list[Volume]) -> Anatomy:
@@ -124,7 +124,7 @@ def _shrunk(full: Anatomy, scale: float) -> Anatomy:
     # A voxel's center, not its corner, is its position.
     x, y, z = (scale * start + (1 - scale) / 2 - _MARGIN for start in full.origin)
     wm, gm, csf = (volume * inside / total for volume in (wm, gm, csf))
-    return Anatomy(inside, wm, gm, csf, _depth(inside), (x, y, z))
+    return Anatomy(inside, wm, gm, csf, depth_of(inside), (x, y, z))
 
 
 def _without_stubs(mask: Mask, tissue: Volume) -> Mask:
@@ -132,7 +132,8 @@ def _without_stubs(mask: Mask, tissue: Volume) -> Mask:
     return largest_component(ndimage.binary_opening(mask, iterations=4) | (mask & (tissue > 0.5)))
 
 
-def _depth(brain: Mask) -> Volume:
+def depth_of(brain: Mask) -> Volume:
+    """Distance in mm to the surface of a brain on a 1 mm grid, negative outside."""
     image = sitk.GetImageFromArray(brain.astype(np.uint8))
     distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False)
     return sitk.GetArrayFromImage(distance).astype(np.float32)
