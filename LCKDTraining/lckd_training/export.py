@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lckd import prepare as preparation
+from lckd.errors import InputError
 from lckd.models import ModelCard, write_bundle
 from lckd.sequences import subset_name
 
@@ -36,10 +37,16 @@ def export(
         best: take the checkpoint that scored best on the election cases instead of the last.
 
     Raises:
-        InputError: the run has no checkpoint.
+        InputError: the run has no checkpoint, or none after its pre-training.
         OutputError: the model cannot be written.
     """
     network, config, iteration = load_averaged(run, best)
+    if iteration <= config.pretraining_iterations:
+        raise InputError(
+            "ONLY_PRETRAINED",
+            f"The run {run} cannot segment yet: its {iteration} iterations were of pre-training.",
+            "Resume it, or start another run from it.",
+        )
     split = Split.read(RunFolder(run).split)
     dice = {} if evaluation is None else read_dice(evaluation)
     fields: dict[str, Any] = {

@@ -9,12 +9,13 @@ import pytest
 import torch
 from phantoms import make_case, write_case
 
-from lckd.errors import UsageError
+from lckd.errors import InputError, UsageError
 from lckd.network import NetworkConfig, build_network
 from lckd.sequences import SEQUENCES, parse_subset
 from lckd_training.config import TrainingConfig
 from lckd_training.data.cases import find_unlabeled
 from lckd_training.data.split import Split
+from lckd_training.export import export
 from lckd_training.method.masking import CUBE, Hiding, draw_hiding
 from lckd_training.method.objective import Objective
 from lckd_training.method.reconstruction import Reconstruction
@@ -186,6 +187,8 @@ def test_a_run_starts_from_what_another_was_pretrained_to(data: Path, tmp_path: 
     first = SMOKE.overridden(["iterations=2", "pretraining_iterations=2"])
     train(data, first, tmp_path / "first")
     assert not events(tmp_path / "first", "election")
+    with pytest.raises(InputError, match="cannot segment yet: its 2 iterations"):
+        export(tmp_path / "first", tmp_path / "model", {})
     later = [f"start_from={tmp_path / 'first'}", "pretraining_iterations=0", "iterations=1", "learning_rate=0.0"]
     train(data, SMOKE.overridden(later), tmp_path / "second")
     before, after = (RunFolder(tmp_path / name).load_checkpoint() for name in ("first", "second"))
