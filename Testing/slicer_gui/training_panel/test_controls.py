@@ -30,6 +30,14 @@ def test_what_is_missing_is_said_one_thing_after_the_other(widget: TrainingWidge
     assert ui.trainButton.toolTip == "The split file does not exist."
 
 
+def test_no_form_layout_holds_a_text_of_several_lines() -> None:
+    # In Slicer's Qt 5 a form layout keeps heights of other widths: the text then lies over what is above it.
+    root = ElementTree.parse(UI_FILE).getroot()
+    forms = [one for one in root.iter("layout") if one.get("class") == "QFormLayout"]
+    wrapped = [one.findall(".//property[@name='wordWrap']") for one in forms]
+    assert [one.get("name") for one, texts in zip(forms, wrapped, strict=True) if texts] == []
+
+
 def test_without_a_parameter_set_nothing_can_be_done(widget: TrainingWidget) -> None:
     widget.setParameters(None)
     ui = widget.ui
