@@ -76,18 +76,7 @@ class DataSection:
             return dataProblem(parameters)
         if self.isRunning:
             return _("Wait for the end of the check, or cancel it.")
-        cases = self._panel.dataCases
-        if not cases:
-            return ""
-        labeled = [name for name, case in cases.items() if isTrainable(case)]
-        if not labeled:
-            return _(
-                "No case can be learned from: each needs a label, a map of the tumor drawn by an expert, in a file"
-                " whose name ends in seg."
-            )
-        if len([name for name in labeled if name not in parameters.excluded]) < _FEWEST_CASES:
-            return _("Tick at least two cases with labels: some are learned from, others elect the teachers.")
-        return ""
+        return self._caseProblem()
 
     def update(self) -> None:
         """Show the folder, the cases, and what the buttons do now or why they do nothing."""
@@ -137,6 +126,21 @@ class DataSection:
         name = self._chosenCase()
         if name and not self._showProblem():
             self.message.try_(lambda: loadCase(self._panel, name))
+
+    def _caseProblem(self) -> str:
+        """Why nothing can be learned from the cases that were found; empty if something can."""
+        cases, excluded = self._panel.dataCases, self._excluded()
+        if not cases:
+            return ""
+        labeled = [name for name, case in cases.items() if isTrainable(case)]
+        if not labeled:
+            return _(
+                "No case can be learned from: each needs a label, a map of the tumor drawn by an expert, in a file"
+                " whose name ends in seg."
+            )
+        if len([name for name in labeled if name not in excluded]) < _FEWEST_CASES:
+            return _("Tick at least two cases with labels: some are learned from, others elect the teachers.")
+        return ""
 
     def _choose(self, path: str) -> None:
         if path and self._panel.parameters is not None:
@@ -240,7 +244,8 @@ class DataSection:
         }
         words = [_("{count} to learn from").format(count=len(set(trainable) - excluded))]
         words += [text.format(count=count) for text, count in counts.items() if count]
-        return _("{count} cases: {words}.").format(count=len(cases), words="; ".join(words))
+        counted = _("{count} cases: {words}.").format(count=len(cases), words="; ".join(words))
+        return f"{counted} {self._caseProblem()}".strip()
 
     def _updateChosen(self) -> None:
         """Say all about the case that is chosen."""

@@ -38,12 +38,20 @@ def test_check_lists_the_cases_with_fault_and_remedy(
         ["c", "T1c", "yes", "Fault: It is cut short."],
     ]
     words = "3 cases: 1 to learn from; 1 with a fault, never used; 1 without a label, not used."
-    assert ui.dataMessageLabel.text == words
+    assert ui.dataMessageLabel.text == f"{words} {ui.trainButton.toolTip}"
+    assert ui.trainButton.toolTip.startswith("Tick at least two cases with labels")
     ui.dataTable.selectRow(2)
     assert "c: c/t1c.nii.gz: It is cut short. Copy the image again." in ui.dataLabel.text
     assert "Missing: FLAIR, T1, T2." in ui.dataLabel.text
     assert "ET 1.2 mL, TC 2.5 mL, WT 10.0 mL" in ui.dataTable.item(0, 1).toolTip()
     assert set(widget.panel.dataCases) == {"a", "b", "c"}
+
+
+def test_data_without_a_label_say_at_once_what_is_missing(widget: TrainingWidget, check: Callable[..., None]) -> None:
+    check(checked("a", label=False), checked("b", label=False))
+    words = widget.ui.dataMessageLabel.text
+    assert words.startswith("2 cases: 0 to learn from; 2 without a label, not used. No case can be learned from:")
+    assert words.endswith("in a file whose name ends in seg.")
 
 
 def test_a_case_is_left_out_by_its_box(widget: TrainingWidget, check: Callable[..., None], folder: Path) -> None:
