@@ -120,6 +120,15 @@ class TrainingLogic:
             self._waitFor(run)
         return run
 
+    def outlives(self, run: TrainingRun) -> bool:
+        """Return whether a training goes on when the application ends: one of others does."""
+        return run is not self._own or self._ownOutlives
+
+    def letOutlive(self, run: TrainingRun, goesOn: bool) -> None:
+        """Say whether the training that was started here goes on when the application ends."""
+        if run is self._own:
+            self._ownOutlives = goesOn
+
     def attach(self, folder: str) -> TrainingRun:
         """Watch the run in a folder, wherever it was made.
 

@@ -54,7 +54,7 @@ class RunSection:
         self.estimate = EstimateButton(panel, self._estimateProblem, self._order)
         self._folder = PathEdit(panel, ui.runFolderEdit, "runFolder")
         self._split = PathEdit(panel, ui.splitFileEdit, "splitFile")
-        self._toolTips = {widget: widget.toolTip for widget in (ui.deviceSelector, ui.outlivesBox)}
+        self._deviceTip, self._outlivesTip = ui.deviceSelector.toolTip, ui.outlivesBox.toolTip
         ui.trainProgress.setRange(0, 1000)
         ui.trainButton.connect("clicked(bool)", self.startOrPause)
         ui.stopButton.connect("clicked(bool)", self.kill)
@@ -95,8 +95,11 @@ class RunSection:
         self._folder.update(self._panel.setProblem())
         hasSplit = _("The run in this folder has its own split.") if self._holdsRun() else ""
         self._split.update(locked or hasSplit)
-        for widget, toolTip in self._toolTips.items():
-            setEnabledWithReason(widget, locked, toolTip)
+        setEnabledWithReason(self._panel.ui.deviceSelector, locked, self._deviceTip)
+        # One does not know when a training begins whether the application will be closed before its end.
+        setEnabledWithReason(self._panel.ui.outlivesBox, "" if self._isOurs() else locked, self._outlivesTip)
+        if self._isOurs():
+            self._panel.logic.letOutlive(self._run, self._panel.parameters.outlivesSlicer)
         self.devices.update()
         self.settings.update()
         self.estimate.update()
@@ -153,6 +156,10 @@ class RunSection:
     def _estimateProblem(self) -> str:
         return self._panel.setProblem() or self.lock() or self._data.problem()
 
+    def _isOurs(self) -> bool:
+        """Whether a training is shown that this application has started and would end with itself."""
+        return self._panel.parameters is not None and self.isRunning and self._run.isOurs
+
     def _holdsRun(self) -> bool:
         return self._panel.parameters is not None and holdsRun(self._panel.parameters.runFolder)
 
@@ -183,6 +190,9 @@ class RunSection:
         self._panel.say("")
         if run is not None:
             run.connectChanged(self._takeChange)
+        if self._isOurs():
+            # As it was begun, also where another parameter set shows it.
+            self._panel.parameters.outlivesSlicer = self._panel.logic.outlives(run)
 
     def _takeChange(self, run: TrainingRun) -> None:
         """The run tells something new: mostly that it has got further."""

@@ -123,6 +123,7 @@ class FakeLogic:
         self.asked: list[str] = []
         self.refusal: LckdError | None = None
         self.isClosed = False
+        self.goesOn = False
 
     @property
     def last(self) -> FakeCommand:
@@ -155,7 +156,15 @@ class FakeLogic:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "events.jsonl").touch()
         self.current = self.runs[folder] = FakeRun(folder, order)
+        self.goesOn = order.outlivesSlicer
         return self.current
+
+    def outlives(self, run: FakeRun) -> bool:
+        return not run.isOurs or self.goesOn
+
+    def letOutlive(self, run: FakeRun, goesOn: bool) -> None:
+        if run.isOurs:
+            self.goesOn = goesOn
 
     def attach(self, folder: str) -> FakeRun:
         if self.refusal is not None:

@@ -70,7 +70,10 @@ def test_a_training_may_outlive_the_application_and_ends_with_all_its_processes_
 ) -> None:
     # As Slicer's launcher: Python is its child.
     logic = make(program(f'"{sys.executable}" "$@"; exit $?'))
-    run = logic.train(order(data, tmp_path / "run", outlives=True, workers="1"))
+    run = logic.train(order(data, tmp_path / "run", workers="1"))
+    assert not logic.outlives(run)
+    logic.letOutlive(run, True)
+    assert logic.outlives(run)
     group = run._launch.pid
     assert os.getpgid(group) == os.getsid(group) == group
     # 19 is the lowest priority there is; these tests may have it, too.

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from training_parts import FakeLogic, FakeRun, type_in
+from training_parts import FakeLogic, FakeRun, parameter_set, type_in
 
 from lckd.errors import InputError, OutputError
 from lckd_training.config import TrainingConfig
@@ -30,7 +30,7 @@ def test_start_pause_and_resume(widget: TrainingWidget, logic: FakeLogic, run: F
     run.becomes("training", done=120)
     assert (ui.trainProgress.value, ui.trainProgress.format) == (40, "4.0 %")
     assert ui.trainStatus.text == "Training: iteration 120 of 3000 · about 1 h 10 min left"
-    locked = (ui.dataEdit, ui.presetSelector, ui.iterationsEdit, ui.deviceSelector, ui.estimateButton, ui.outlivesBox)
+    locked = (ui.dataEdit, ui.presetSelector, ui.iterationsEdit, ui.deviceSelector, ui.estimateButton)
     for one in locked:
         assert (one.enabled, one.toolTip) == (False, "The training is going on. Pause it to change this.")
     ui.trainButton.click()
@@ -46,6 +46,25 @@ def test_start_pause_and_resume(widget: TrainingWidget, logic: FakeLogic, run: F
     assert (logic.orders[-1].resume, logic.orders[-1].outlivesSlicer) == (True, True)
     assert ui.trainButton.text == "Pause"
     assert ui.messageLabel.text == ""
+
+
+def test_that_it_goes_on_without_slicer_can_be_said_at_any_time(
+    widget: TrainingWidget, logic: FakeLogic, run: FakeRun, scene: Any
+) -> None:
+    run.becomes("training")
+    assert widget.ui.outlivesBox.enabled
+    widget.ui.outlivesBox.checked = True
+    assert logic.goesOn
+    other = parameter_set(scene, "Other")
+    widget.setParameters(other)
+    assert (widget.ui.outlivesBox.checked, logic.goesOn) == (False, True), "another parameter set has changed it"
+    other.runFolder = str(run.folder)
+    assert (widget.ui.outlivesBox.checked, logic.goesOn) == (True, True)
+    widget.ui.outlivesBox.checked = False
+    assert not logic.goesOn
+    run.isOurs = False
+    widget.update_()
+    assert widget.ui.outlivesBox.toolTip == "The training is going on. Pause it to change this."
 
 
 def test_a_pause_that_is_refused_can_be_tried_again(widget: TrainingWidget, run: FakeRun) -> None:
