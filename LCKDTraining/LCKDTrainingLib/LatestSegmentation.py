@@ -69,11 +69,17 @@ class LatestSegmentation:
         self._case: CaseNodes | None = None
         #: The layout that is followed while the segmentations are side by side, with the observer.
         self._layout: tuple[slicer.vtkMRMLLayoutNode, int] | None = None
+        #: Whether the user has gone to another layout since the segmentation was last asked for.
+        self._isLeft = False
 
     @property
     def isRunning(self) -> bool:
         """Whether a segmentation is under way."""
         return self._wish is not None
+
+    def comeBack(self) -> None:
+        """Show the next segmentation beside its label, although the user has gone to another layout."""
+        self._isLeft = False
 
     def start(self, wish: Wish) -> None:
         """Segment a case, while the application goes on.
@@ -147,7 +153,7 @@ class LatestSegmentation:
         run.segmentation.SetAttribute(LATEST_ATTRIBUTE, case.name)
         self._leaveNothing()
         self._message.say(_wordsOf(run.segmentation, case, iterations))
-        if self._panel.isEntered:
+        if self._panel.isEntered and not self._isLeft:
             title = _("{iterations} iterations").format(iterations=iterations)
             self._showBesideLabel(run.segmentation, case, title)
         self._panel.changed()
@@ -183,6 +189,11 @@ class LatestSegmentation:
     def _showBesideLabel(self, segmentation: slicer.vtkMRMLSegmentationNode, case: CaseNodes, title: str) -> None:
         scene = segmentation.GetScene()
         layout = Views.layoutOf(scene)
+        # What is looked at stays where it is when only the segmentation is another one.
+        isMoving = self._layout is None or not _isShown(case.grid)
+        if isMoving:
+            # Also in the views of the other layouts: there nothing lies over another case when the user goes back.
+            _showInAllViews(case.grid)
         Views.showSideBySide(layout, Views.TWO_UP_LAYOUT)
         Views.showAlone(segmentation)
         hideLabels(scene)
@@ -190,9 +201,11 @@ class LatestSegmentation:
         panels = [Views.Panel(case.grid, segmentation, title), Views.Panel(case.grid, case.label, _("Label"))]
         Views.showPanels(scene, sliceNodes, panels)
         self._followLayout(layout)
-        center = Views.jumpToTumor(sliceNodes, case.label or segmentation)
-        # New views have no size before the event loop ran.
-        qt.QTimer.singleShot(0, lambda: _fit(sliceNodes, center))
+        if isMoving:
+            center = Views.tumorCenter(case.label or segmentation)
+            _jump(_sliceNodes(scene), center)
+            # New views have no size before the event loop ran.
+            qt.QTimer.singleShot(0, lambda: _fit(sliceNodes, center))
 
     def _followLayout(self, layout: slicer.vtkMRMLLayoutNode | None) -> None:
         if self._layout is not None:
@@ -206,6 +219,7 @@ class LatestSegmentation:
         scene = layout.GetScene()
         if scene is None or scene.IsBatchProcessing() or Views.isSideBySide(layout):
             return
+        self._isLeft = True
         self._followLayout(None)
         Views.leaveSideBySide(scene)
         hideLabels(scene)
@@ -216,15 +230,13 @@ def loadCase(panel: TrainingPanel, name: str) -> CaseNodes:
 
     :raises InputError: a file is missing or damaged
     """
-    scene, logic = slicer.mrmlScene, slicer.app.applicationLogic()
+    scene = slicer.mrmlScene
     case = readCase(scene, panel.dataCases[name])
     hideLabels(scene)
-    logic.GetSelectionNode().SetActiveVolumeID(case.grid.GetID())
-    logic.PropagateBackgroundVolumeSelection(1)
+    _showInAllViews(case.grid)
     if case.label is not None:
         Views.showAlone(case.label)
-        count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
-        Views.jumpToTumor([scene.GetNthNodeByClass(index, "vtkMRMLSliceNode") for index in range(count)], case.label)
+        _jump(_sliceNodes(scene), Views.tumorCenter(case.label))
     return case
 
 
@@ -275,6 +287,31 @@ def _wordsOf(segmentation: slicer.vtkMRMLSegmentationNode, case: CaseNodes, iter
     return f"{words} {_('Dice to the label: {scores}.').format(scores=scores)} {disclaimer()}"
 
 
+def _showInAllViews(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show a volume in the slice views of all layouts, as large as it can be."""
+    logic = slicer.app.applicationLogic()
+    logic.GetSelectionNode().SetActiveVolumeID(volume.GetID())
+    logic.PropagateBackgroundVolumeSelection(1)
+
+
+def _isShown(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether the first view for comparison shows a volume."""
+    scene = volume.GetScene()
+    shown = Views.comparisonSliceNodes(scene, 1)
+    return bool(shown) and Views.compositeOf(scene, shown[0]).GetBackgroundVolumeID() == volume.GetID()
+
+
+def _sliceNodes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceNode]:
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
+    return [scene.GetNthNodeByClass(index, "vtkMRMLSliceNode") for index in range(count)]
+
+
+def _jump(sliceNodes: Sequence[slicer.vtkMRMLSliceNode], center: tuple[float, float, float] | None) -> None:
+    """Show the slices through the tumor. They are not centered there: the image would be cut off at the other side."""
+    for sliceNode in sliceNodes if center is not None else ():
+        sliceNode.JumpSliceByOffsetting(*center)
+
+
 def _fit(sliceNodes: Sequence[slicer.vtkMRMLSliceNode], center: tuple[float, float, float] | None) -> None:
     """Show the whole image in each view, as large as it can be, at the tumor."""
     logic = slicer.app.applicationLogic().GetSliceLogic(sliceNodes[0])
@@ -282,5 +319,4 @@ def _fit(sliceNodes: Sequence[slicer.vtkMRMLSliceNode], center: tuple[float, flo
         return
     logic.FitSliceToBackground()
     Views.alignWithFirst(sliceNodes)
-    for sliceNode in sliceNodes if center is not None else ():
-        sliceNode.JumpSliceByCentering(*center)
+    _jump(sliceNodes, center)

@@ -110,15 +110,20 @@ class WatchSection:
         ui.latestCaseSelector.connect("activated(int)", self._chooseCase)
         ui.latestSubsetSelector.connect("activated(int)", self._chooseSubset)
         ui.latestButton.connect("clicked(bool)", self.showLatestOrCancel)
-        ui.latestAutoBox.connect("toggled(bool)", self._segmentIfNew)
+        ui.latestAutoBox.connect("toggled(bool)", self._toggleAuto)
 
     def showLatestOrCancel(self) -> None:
         """Segment the chosen case with the newest checkpoint, or cancel that."""
         if self.latest.isRunning:
             self.latest.cancel()
         elif not self._latestProblem() and self.message.try_(self._panel.requirements.ensure):
+            self.latest.comeBack()
             self._startLatest()
         self._updateButtons()
+
+    def _toggleAuto(self, _isOn: bool) -> None:
+        self.latest.comeBack()
+        self._segmentIfNew()
 
     def _follow(self, run: TrainingRun | None) -> None:
         if self._run is not None:

@@ -14,6 +14,7 @@ from training_parts import SEQUENCES, checked
 from lckd.errors import InputError
 from LCKDSegmentationLib.Terminology import segmentKind
 from LCKDSegmentationLib.TumorSegments import divisionOf
+from LCKDSegmentationLib.Views import tumorCenter
 from LCKDTrainingLib.CaseNodes import readCase
 from LCKDTrainingLib.LatestSegmentation import loadCase
 from LCKDTrainingLib.TrainingPanel import TrainingPanel
@@ -21,7 +22,13 @@ from LCKDTrainingLib.TrainingPanel import TrainingPanel
 
 def test_a_case_is_loaded_with_its_label_and_used_again(panel: TrainingPanel, scene: Any, cases: Path) -> None:
     panel.dataCases = {name: checked(name, cases / name) for name in "ab"}
+    red = scene.GetNodeByID("vtkMRMLSliceNodeRed")
+    before = [red.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
     case = loadCase(panel, "a")
+    after = [red.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+    assert (after[:2], after[2]) == (before[:2], tumorCenter(case.label)[2]), (
+        "the image is cut off"
+    )
     assert case.volumes["t1c"].GetName() == "a T1c"
     assert divisionOf(case.label) == "tissues"
     assert case.label.GetDisplayNode().GetVisibility()

@@ -20,6 +20,7 @@ from LCKDSegmentationLib.Logic import SegmentationLogic
 from LCKDSegmentationLib.Parameters import SegmentationParameters
 from LCKDSegmentationLib.Views import TWO_UP_LAYOUT, comparisonSliceNodes, compositeOf, layoutOf
 from LCKDSegmentationLib.Widget import SegmentationWidget
+from LCKDTrainingLib.LatestSegmentation import Wish
 from LCKDTrainingLib.Logic import TrainingLogic
 from LCKDTrainingLib.Parameters import TrainingParameters
 from LCKDTrainingLib.TrainingPanel import TrainingPanel
@@ -94,7 +95,8 @@ def test_the_real_trainer_tells_settings_and_cases(
     made.ui.checkButton.click()
     wait_until(lambda: not made.data.isRunning, 60)
     assert [row[0] for row in texts(made.ui.dataTable)] == ["bad", "good"]
-    assert made.ui.dataMessageLabel.text == "2 cases: 1 to learn from; 1 with a fault, never used."
+    words = "2 cases: 1 to learn from; 1 with a fault, never used. Tick at least two cases with labels"
+    assert made.ui.dataMessageLabel.text.startswith(words)
     # The fakes tell of cases as the trainer does.
     for name, imitated in (("good", checked("good")), ("bad", checked("bad", label=False, fault="It is damaged."))):
         real = made.panel.dataCases[name]
@@ -125,6 +127,11 @@ def test_the_newest_segmentation_stands_beside_the_label(
         assert not node.GetDisplayNode().IsDisplayableInView(hidden.GetID())
     assert compositeOf(scene, first).GetBackgroundVolumeID() == compositeOf(scene, second).GetBackgroundVolumeID()
     assert latest.GetAttribute("LCKD.Subset") == "flair+t1c"
+    shown = nodes_of(scene, "vtkMRMLSliceNode")
+    grids = {compositeOf(scene, one).GetBackgroundVolumeID() for one in shown if one.GetLayoutName() != "LCKD3"}
+    assert grids == {compositeOf(scene, first).GetBackgroundVolumeID()}, "views of other layouts show another case"
+    first.JumpSliceByOffsetting(0, 0, first.GetSliceOffset() + 2)
+    place = first.GetSliceOffset()
     sha = latest.GetAttribute("LCKD.ModelSHA256")
 
     # An earlier checkpoint: another model in the same worker, and the same segmentation takes its result.
@@ -138,10 +145,19 @@ def test_the_newest_segmentation_stands_beside_the_label(
     assert real.ui.watchMessageLabel.text.startswith("b after 2 iterations.")
     assert len(nodes_of(scene, "vtkMRMLSegmentationNode")) == 2
     assert latest.GetAttribute("LCKD.ModelSHA256") != sha, "the worker has used the model of before"
+    assert first.GetSliceOffset() == pytest.approx(place), "the user was taken to another slice"
     layoutOf(scene).SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     assert latest.GetDisplayNode().GetVisibility()
     assert latest.GetDisplayNode().IsDisplayableInView("vtkMRMLSliceNodeRed")
     assert not label.GetDisplayNode().GetVisibility()
+    # The next checkpoint leaves the user in the other layout, unless asked to show it.
+    for isAsked in (False, True):
+        watch.latest.start(Wish(real.logic.current.folder, real.dataCases["b"], "flair+t1c"))
+        if isAsked:
+            watch.latest.comeBack()
+        wait_until(lambda: not watch.latest.isRunning, 120)
+        assert real.ui.watchMessageLabel.text.startswith("b after 4 iterations.")
+        assert (manager.layout == TWO_UP_LAYOUT) == isAsked
 
     watch.stop()
     scene.Clear(0)
