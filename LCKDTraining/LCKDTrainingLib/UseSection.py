@@ -57,6 +57,7 @@ class UseSection:
         self._run: Path | None = None
         #: The evaluation that is shown, and its charts once they are wanted.
         self._evaluation: Evaluation | None = None
+        self._picture = qt.QPixmap()
         self._charts: Any = None
         #: The comparison that is under way.
         self._comparing: EngineCommand | None = None
@@ -77,8 +78,8 @@ class UseSection:
         prepareTable(ui.comparisonTable, comparisonHeaders("", ""))
         ui.comparisonTable.wordWrap = True
         ui.subsetTable.toolTip = f"{ui.subsetTable.toolTip} {_('Double-click to see it as a chart.')}"
-        # Else the panel could not become narrower than the picture.
-        ui.heatMapLabel.setMinimumSize(1, 1)
+        # Else the panel could not become narrower than the picture: Slicer's sections take the wish of what they hold.
+        ui.heatMapLabel.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
         ui.subsetTable.connect("cellDoubleClicked(int,int)", self.showEvaluationChart)
         ui.compareRunsButton.connect("clicked(bool)", self.compareWithAnother)
         ui.bestBox.connect("toggled(bool)", self.update)
@@ -89,6 +90,7 @@ class UseSection:
         run = self._panel.logic.current.folder if self._panel.logic.current is not None else None
         if run != self._run:
             self._take(run)
+        self._fitPicture()
         self._updateButtons()
 
     def close(self) -> None:
@@ -186,11 +188,10 @@ class UseSection:
         self._evaluation, self._charts = evaluation, None
         fillTable(ui.subsetTable, subsetHeaders(), subsetCells(evaluation) if evaluation is not None else [])
         ui.subsetTable.setVisible(evaluation is not None)
-        picture = qt.QPixmap(str(evaluation.folder / PICTURE)) if evaluation is not None else qt.QPixmap()
-        if not picture.isNull():
-            width = max(ui.evaluateButton.width, _PICTURE_WIDTH)
-            ui.heatMapLabel.setPixmap(picture.scaledToWidth(width, qt.Qt.SmoothTransformation))
-        ui.heatMapLabel.setVisible(not picture.isNull())
+        self._picture = qt.QPixmap(str(evaluation.folder / PICTURE)) if evaluation is not None else qt.QPixmap()
+        ui.heatMapLabel.setPixmap(qt.QPixmap())
+        ui.heatMapLabel.setVisible(not self._picture.isNull())
+        self._fitPicture()
         ui.comparisonTable.setVisible(False)
         if evaluation is None:
             return
@@ -202,6 +203,14 @@ class UseSection:
             other = Path(compared[1])
             if comparisonFolder(evaluation.folder, other).is_dir():
                 self.message.try_(lambda: self._showComparison(evaluation.folder, other))
+
+    def _fitPicture(self) -> None:
+        """Make the picture as wide as the panel is now."""
+        ui = self._panel.ui
+        width = max(ui.evaluateButton.width, _PICTURE_WIDTH)
+        shown = ui.heatMapLabel.pixmap
+        if not self._picture.isNull() and (shown is None or shown.isNull() or shown.width() != width):
+            ui.heatMapLabel.setPixmap(self._picture.scaledToWidth(width, qt.Qt.SmoothTransformation))
 
     def _evaluationWords(self, evaluation: Evaluation) -> str:
         assert self._run is not None

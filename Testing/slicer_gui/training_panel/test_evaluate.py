@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import qt
 from training_parts import (
     FakeLogic,
     FakeRun,
@@ -84,6 +85,10 @@ def test_an_evaluation_is_made_of_a_model_that_is_gone_afterwards(
     assert table[15][:2] == ["Mean of the subsets", "0.570"]
     picture = panel.ui.heatMapLabel.pixmap
     assert picture.width() == 2 * picture.height() >= 300, "the picture has lost its proportions"
+    # Slicer's sections are at least as wide as their layout would like to be.
+    wish = panel.ui.useSection.layout().sizeHint().width()
+    panel.ui.heatMapLabel.setPixmap(qt.QPixmap(5000, 100))
+    assert panel.ui.useSection.layout().sizeHint().width() == wish, "the picture makes the panel wide"
 
 
 def test_a_run_without_test_cases_is_evaluated_on_those_that_elect_and_that_is_said(
