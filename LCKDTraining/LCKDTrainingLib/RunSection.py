@@ -190,8 +190,8 @@ class RunSection:
         self._panel.say("")
         if run is not None:
             run.connectChanged(self._takeChange)
-        if self._isOurs():
-            # As it was begun, also where another parameter set shows it.
+        if self._panel.parameters is not None and self.isRunning:
+            # What it will do, also where another parameter set shows it, or where it was begun elsewhere.
             self._panel.parameters.outlivesSlicer = self._panel.logic.outlives(run)
 
     def _takeChange(self, run: TrainingRun) -> None:

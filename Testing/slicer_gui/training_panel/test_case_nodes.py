@@ -26,9 +26,7 @@ def test_a_case_is_loaded_with_its_label_and_used_again(panel: TrainingPanel, sc
     before = [red.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
     case = loadCase(panel, "a")
     after = [red.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
-    assert (after[:2], after[2]) == (before[:2], tumorCenter(case.label)[2]), (
-        "the image is cut off"
-    )
+    assert (after[:2], after[2]) == (before[:2], tumorCenter(case.label)[2]), "the image is cut off"
     assert case.volumes["t1c"].GetName() == "a T1c"
     assert divisionOf(case.label) == "tissues"
     assert case.label.GetDisplayNode().GetVisibility()

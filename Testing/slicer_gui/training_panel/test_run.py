@@ -63,7 +63,9 @@ def test_that_it_goes_on_without_slicer_can_be_said_at_any_time(
     widget.ui.outlivesBox.checked = False
     assert not logic.goesOn
     run.isOurs = False
-    widget.update_()
+    widget.setParameters(parameter_set(scene, "Third"))
+    widget.panel.parameters.runFolder = str(run.folder)
+    assert widget.ui.outlivesBox.checked, "one that was begun elsewhere goes on"
     assert widget.ui.outlivesBox.toolTip == "The training is going on. Pause it to change this."
 
 
