@@ -224,10 +224,12 @@ class LCKDTrainingTest(ScriptedLoadableModuleTest):
         logic = LCKDTrainingLogic()
         panel = TrainingWidget(logic.runner)
         panel.setScene(slicer.mrmlScene)
+        # Not the one that the module shows to whoever presses "Reload and Test".
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "events.jsonl").write_text(MADE_EVENTS, encoding="utf-8")
             try:
-                panel.setParameters(logic.getParameterNode())
+                panel.setParameters(logic.wrap(node))
                 panel.panel.parameters.runFolder = folder
                 self.assertEqual(logic.runner.current.state, "finished")
                 shown = [panel.ui.teacherTable.item(0, column) for column in range(panel.ui.teacherTable.columnCount)]
@@ -237,6 +239,7 @@ class LCKDTrainingTest(ScriptedLoadableModuleTest):
                 panel.cleanUp()
                 panel.setParent(None)
                 panel.deleteLater()
+                slicer.mrmlScene.RemoveNode(node)
 
 
 #: Names of the cases that the test makes.

@@ -51,7 +51,9 @@ def test_what_slicer_tests_in_itself(name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Requirements, "TORCH_RANGE", ">=2.6")
     case = module.LCKDTrainingTest(name)
     case.setUp()
+    shown = module.LCKDTrainingLogic().getParameterNode()
     getattr(case, name)()
+    assert (shown.data, shown.runFolder) == ("", ""), "what the module shows has become a run of the test"
 
 
 def test_every_test_method_is_run_by_run_test(monkeypatch: pytest.MonkeyPatch) -> None:
