@@ -23,7 +23,7 @@ class ResultSection:
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
         ui = panel.ui
-        prepareTable(ui.volumesTable, [_("Region"), _("Volume (mL)")])
+        prepareTable(ui.volumesTable, [_("Region"), _("Volume (mL)")], shownRows=5)
         ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", "LCKD.Model")
         ui.opacitySlider.connect("valueChanged(double)", self._setOpacity)
         ui.show3DBox.connect("toggled(bool)", self._show3D)
@@ -49,6 +49,8 @@ class ResultSection:
 
     def update(self) -> None:
         """Show the segmentation of now."""
+        from .TumorSegments import countAnew
+
         node, ui = self.segmentation, self._panel.ui
         display = node.GetDisplayNode() if node is not None else None
         problem = "" if display is not None else _("There is no segmentation yet.")
@@ -61,10 +63,15 @@ class ResultSection:
             ui.show3DBox.blockSignals(True)
             ui.show3DBox.checked = bool(display.GetVisibility3D())
             ui.show3DBox.blockSignals(False)
+        else:
+            ui.show3DBox.blockSignals(True)
+            ui.show3DBox.checked = False
+            ui.show3DBox.blockSignals(False)
+        isCounted = node is None or countAnew(node)
         rows = _volumeRows(node) if node is not None else []
         fillTable(ui.volumesTable, [_("Region"), _("Volume (mL)")], rows)
         ui.volumesTable.setVisible(bool(rows))
-        ui.resultLabel.text = _origin(node) if node is not None else _("There is no segmentation yet.")
+        ui.resultLabel.text = _origin(node, isCounted) if node is not None else _("There is no segmentation yet.")
 
     def _setOpacity(self, opacity: float) -> None:
         from .SegmentationNodes import setOpacity
@@ -119,9 +126,14 @@ def _volumeRows(node: slicer.vtkMRMLSegmentationNode) -> list[list[str]]:
     return [[table.GetCellText(row, 1), f"{table.GetTable().GetColumn(2).GetValue(row):.2f}"] for row in rows]
 
 
-def _origin(node: slicer.vtkMRMLSegmentationNode) -> str:
-    """From what and by which model a segmentation was made."""
+def _origin(node: slicer.vtkMRMLSegmentationNode, isCounted: bool) -> str:
+    """From what and by which model a segmentation was made, and whether the user has changed it.
+
+    :param isCounted: whether the table holds the volumes of the segments as they are now
+    """
     from lckd.sequences import parse_subset, subset_title
+
+    from .TumorSegments import isUnchanged
 
     def title(attribute: str) -> str:
         names = node.GetAttribute(attribute) or ""
@@ -135,6 +147,13 @@ def _origin(node: slicer.vtkMRMLSegmentationNode) -> str:
                 model=node.GetAttribute("LCKD.Model") or _("unknown"),
             ),
             *([_("No tumor was found.")] if node.GetAttribute("LCKD.Empty") == "1" else []),
+            *([] if isUnchanged(node) else [_changeWords(isCounted)]),
             disclaimer(),
         ]
     )
+
+
+def _changeWords(isCounted: bool) -> str:
+    if isCounted:
+        return _("Changed by hand; the volumes are those of the changed segmentation.")
+    return _("Changed by hand; the volumes are still those from before, as the segments or their image are others now.")

@@ -19,7 +19,7 @@ from .RunReport import attributesOf, fillVolumesTable, readReport, reportText, s
 from .SceneTree import itemOf, placeBefore, placeBeside
 from .SegmentationNodes import checkOnGrid, setDisplay
 from .TumorSegments import TISSUES, algorithmOf, divide
-from .VolumeFiles import firstVoxel, ijkToWorld, imageOf, readVolume
+from .VolumeFiles import firstVoxel, imageOf, readVolume, voxelMl
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +79,7 @@ def importResult(
     node = replaced or _newSegmentation(scene, report, grid)
     try:
         _fillSegmentation(node, grid, result, division)
-        table, text, maps = _fillDetails(node, grid, result, volumesInMl(result.labels, _voxelMl(grid)))
+        table, text, maps = _fillDetails(node, grid, result, volumesInMl(result.labels, voxelMl(grid)))
     except BaseException:
         if replaced is None:
             removeOwned(node)
@@ -204,11 +204,6 @@ def _fillMap(volume: slicer.vtkMRMLScalarVolumeNode, grid: slicer.vtkMRMLScalarV
     volume.SetAndObserveTransformNodeID(grid.GetTransformNodeID())
     volume.SetIJKToRASMatrix(matrix)
     volume.SetAndObserveImageData(imageOf(array, firstVoxel(grid.GetImageData())))
-
-
-def _voxelMl(grid: slicer.vtkMRMLScalarVolumeNode) -> float:
-    """The volume of a voxel in the world, in milliliters."""
-    return abs(ijkToWorld(grid).Determinant()) / 1000.0
 
 
 def _elsewhere(sequence: str) -> InputError:

@@ -10,11 +10,14 @@ from slicer.i18n import tr as _
 
 from lckd.errors import InputError
 
+from .OwnedNodes import TABLE_ROLE
 from .ReferenceExport import tissueLabels
+from .RunReport import fillVolumesTable, volumesInMl
 from .SegmentationNodes import setSegments, tumorSegment
 from .Terminology import REGIONS as REGION_IDS
 from .Terminology import TISSUES as TISSUE_IDS
 from .Terminology import labelsOf
+from .VolumeFiles import voxelMl
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +27,8 @@ TISSUES, REGIONS = "tissues", "regions"
 _SEGMENT_IDS = {TISSUES: set(TISSUE_IDS), REGIONS: set(REGION_IDS)}
 #: Attribute with the digest of the segments as they were made.
 _STATE = "LCKD.Voxels"
+#: Attribute with the digest of the segments as they were counted after a change by hand.
+_COUNTED = "LCKD.CountedVoxels"
 
 
 def divide(
@@ -50,6 +55,7 @@ def divide(
         ]
     setSegments(node, grid, layers, algorithm)
     node.SetAttribute(_STATE, stateOf(node))
+    node.RemoveAttribute(_COUNTED)
 
 
 def divideAnew(node: slicer.vtkMRMLSegmentationNode, division: str) -> None:
@@ -86,6 +92,30 @@ def divisionOf(node: slicer.vtkMRMLSegmentationNode) -> str | None:
 def isUnchanged(node: slicer.vtkMRMLSegmentationNode) -> bool:
     """Return whether nobody has changed the segments since they were made."""
     return node.GetAttribute(_STATE) == stateOf(node)
+
+
+def countAnew(node: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Bring the table of volumes up to date with segments that were changed by hand.
+
+    :return: whether the table holds the volumes of the segments as they are now
+    """
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    state, grid = stateOf(node), referenceVolume(node)
+    if state == (node.GetAttribute(_COUNTED) or node.GetAttribute(_STATE)):
+        return True
+    table = node.GetNodeReference(TABLE_ROLE)
+    if grid is None or table is None:
+        return False
+    try:
+        image = tissueLabels(node, grid)
+        labels = vtk_to_numpy(image.GetPointData().GetScalars())
+        fillVolumesTable(table, volumesInMl(labels, voxelMl(grid)))
+    except InputError:
+        return False
+    node.SetAttribute("LCKD.Empty", "0" if labels.any() else "1")
+    node.SetAttribute(_COUNTED, state)
+    return True
 
 
 def referenceVolume(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode | None:

@@ -31,6 +31,14 @@ _WRITABLE_TYPES = (
 _SHEAR_TOLERANCE = 1e-4
 
 
+def voxelMl(volume: slicer.vtkMRMLVolumeNode) -> float:
+    """Return the volume of a voxel in the world, in milliliters.
+
+    :raises InputError: as `ijkToWorld`
+    """
+    return abs(ijkToWorld(volume).Determinant()) / 1000.0
+
+
 def ijkToWorld(volume: slicer.vtkMRMLVolumeNode) -> vtk.vtkMatrix4x4:
     """Return the matrix from voxel indices to world RAS, with the linear transforms above the volume applied.
 

@@ -45,13 +45,14 @@ def segmentations(scene: Any) -> list[Any]:
     return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]
 
 
-def change_by_hand(node: Any) -> None:
-    """Take one voxel away, as the Segment Editor does."""
+def change_by_hand(node: Any, slices: int = 0) -> None:
+    """Take one voxel away, or so many slices, as the Segment Editor does."""
     segment_id = node.GetSegmentation().GetNthSegmentID(2)
     array = slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id)
     place = tuple(np.argwhere(array)[0])
     array = array.copy()
     array[place] = 0
+    array[place[0] : place[0] + slices] = 0
     reference = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
     slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, segment_id, reference)
 
@@ -80,6 +81,30 @@ def test_what_was_changed_by_hand_is_kept(widget: Any, scene: Any, segment: Pres
     second = segment()
     assert second is not first
     assert len(segmentations(scene)) == 2
+
+
+@pytest.mark.usefixtures("volumes")
+def test_volumes_follow_what_was_changed_by_hand(widget: Any, scene: Any, segment: Press) -> None:
+    def shown(row: int) -> float:
+        return float(widget.ui.volumesTable.item(row, 1).text())
+
+    node = segment()
+    made = shown(4)
+    assert "Changed by hand" not in widget.ui.resultLabel.text
+    change_by_hand(node, slices=3)
+    widget.enter()
+    volume = node.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+    left = slicer.util.arrayFromSegmentBinaryLabelmap(node, "ED", volume).sum()
+    assert shown(4) == pytest.approx(left * np.prod(volume.GetSpacing()) / 1000, abs=0.01)
+    assert shown(4) < made
+    assert "Changed by hand; the volumes are those of the changed" in widget.ui.resultLabel.text
+    node.GetSegmentation().AddEmptySegment("mine", "mine")
+    widget.enter()
+    assert "the volumes are still those from before" in widget.ui.resultLabel.text
+    node.GetSegmentation().RemoveSegment("mine")
+    segment()
+    assert "Changed by hand" not in widget.ui.resultLabel.text
+    assert shown(4) == made
 
 
 @pytest.mark.usefixtures("volumes")
