@@ -40,6 +40,24 @@ def labelShownCharts() -> None:
         labelBars(widget.plotView().chart(), viewNode.GetPlotChartNode())
 
 
+def completeCharts(scene: slicer.vtkMRMLScene) -> None:
+    """Give charts of ours back what they lost when a scene was loaded.
+
+    The application's controller of a chart takes away those of its series that come into the scene after it noticed
+    the chart.
+    """
+    series = _nodesOf(scene, "vtkMRMLPlotSeriesNode")
+    for chart in _nodesOf(scene, "vtkMRMLPlotChartNode"):
+        shown = chart.GetNthPlotSeriesNode(0)
+        if chart.GetAttribute(TICKS_ATTRIBUTE) is None or shown is None:
+            continue
+        wanted = [one.GetID() for one in series if one.GetTableNodeID() == shown.GetTableNodeID()]
+        if wanted != [chart.GetNthPlotSeriesNodeID(index) for index in range(chart.GetNumberOfPlotSeriesNodes())]:
+            chart.RemoveAllPlotSeriesNodeIDs()
+            for seriesID in wanted:
+                chart.AddAndObservePlotSeriesNodeID(seriesID)
+
+
 def stopLabeling() -> None:
     """Leave the views of charts alone from now on."""
     for viewNode, tag in _followed.values():
@@ -107,6 +125,10 @@ def savePicture(window: vtk.vtkRenderWindow, path: Path) -> None:
     writer.Write()
     with writing(path) as temporary:
         temporary.write_bytes(memoryview(writer.GetResult()))
+
+
+def _nodesOf(scene: slicer.vtkMRMLScene, className: str) -> list[slicer.vtkMRMLNode]:
+    return [scene.GetNthNodeByClass(index, className) for index in range(scene.GetNumberOfNodesByClass(className))]
 
 
 def _plotWidgets() -> list[slicer.qMRMLPlotWidget]:

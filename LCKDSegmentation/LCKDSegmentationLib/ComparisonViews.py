@@ -11,7 +11,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .ChartViews import labelShownCharts, saveChart, showChart, stopLabeling
+from .ChartViews import completeCharts, labelShownCharts, saveChart, showChart, stopLabeling
 from .Panel import Message, Panel, setEnabledWithReason
 from .Runs import CompareRun
 from .TumorSegments import TISSUES
@@ -60,7 +60,8 @@ class ComparisonViews:
         if layout is not None:
             registerLayouts(layout)
             self._layout = (layout, layout.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onLayoutModified))
-        labelShownCharts()
+        # Not before the application's own controllers know of the scene.
+        qt.QTimer.singleShot(0, lambda: self._restoreCharts(scene))
         self.update()
 
     def stopFollowing(self) -> None:
@@ -69,6 +70,11 @@ class ComparisonViews:
         if self._layout is not None:
             self._layout[0].RemoveObserver(self._layout[1])
             self._layout = None
+
+    def _restoreCharts(self, scene: slicer.vtkMRMLScene) -> None:
+        if self._layout is not None:
+            completeCharts(scene)
+            labelShownCharts()
 
     def take(self, run: CompareRun | None) -> None:
         """Show a comparison, from now on, as far as it is done; None: show none."""
@@ -130,7 +136,9 @@ class ComparisonViews:
         def show() -> None:
             showAlone(addDifference(run.job.scene, gridOf(run), (files[0], files[1]), (subsets[0], subsets[1]), region))
 
-        self._message.try_(show)
+        if self._message.try_(show):
+            words = _("{region}: white is in both, orange only in {first}, blue only in {second}.")
+            self._message.say(words.format(region=region, first=_title(subsets[0]), second=_title(subsets[1])))
 
     def showSideBySide(self, count: int) -> None:
         """Show the first selected subsets in a layout of two or four linked slice views."""

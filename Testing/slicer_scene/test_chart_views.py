@@ -119,3 +119,18 @@ def test_a_chart_whose_table_was_deleted_has_no_labels(scene, drawn):
     scene.RemoveNode(nodes.dice.table)
     labelBars(drawn[0], nodes.dice.chart)
     assert "F" not in ticks(drawn[0])
+
+
+def test_a_chart_gets_back_the_series_that_it_lost_while_a_scene_was_loaded(scene):
+    from LCKDSegmentationLib.ChartViews import completeCharts
+
+    def shown(chart) -> list[str]:
+        return [chart.GetNthPlotSeriesNode(index).GetName() for index in range(chart.GetNumberOfPlotSeriesNodes())]
+
+    dice, other = comparison(scene).dice.chart, comparison(scene).dice.chart
+    of_the_user = scene.AddNewNodeByClass("vtkMRMLPlotChartNode")
+    of_the_user.AddAndObservePlotSeriesNodeID(dice.GetNthPlotSeriesNodeID(1))
+    dice.RemoveNthPlotSeriesNodeID(0)
+    completeCharts(scene)
+    assert shown(dice) == shown(other) == ["ET", "TC", "WT"]
+    assert shown(of_the_user) == ["TC"]
