@@ -47,7 +47,7 @@ class BatchSection:
         self._button = RunButton(
             panel, panel.ui.batchButton, self._progress, self.message, words, self.problem, self._start
         )
-        prepareTable(panel.ui.batchTable, self._headers())
+        prepareTable(panel.ui.batchTable, self._headers(), shownRows=5)
         self._folders = [
             PathEdit(panel, getattr(panel.ui, f"{name}Edit"), name) for name in ("batchInput", "batchOutput")
         ]

@@ -18,6 +18,9 @@ from .Runs import CompareRun, Run
 if TYPE_CHECKING:
     from .ComparisonNodes import Row
 
+#: So many lines of the list of subsets are seen at least.
+_SHOWN_SUBSETS = 7
+
 
 class CompareSection:
     """Chooses subsets, runs the comparison and shows its table; `ComparisonViews` shows what a row stands for.
@@ -49,7 +52,8 @@ class CompareSection:
             panel, panel.ui.compareButton, progress, self.message, words, self.problem, self._start
         )
         ui = panel.ui
-        prepareTable(ui.compareTable, compareHeaders())
+        prepareTable(ui.compareTable, compareHeaders(), shownRows=9)
+        ui.subsetList.setMinimumHeight(_SHOWN_SUBSETS * ui.subsetList.fontMetrics().height())
         ui.compareTable.setSelectionMode(qt.QAbstractItemView.ExtendedSelection)
         ui.subsetList.connect("itemChanged(QListWidgetItem*)", self._storeSubsets)
         ui.allSubsetsButton.connect("clicked(bool)", lambda: self._tickAll(True))

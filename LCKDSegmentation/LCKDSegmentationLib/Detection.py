@@ -5,7 +5,6 @@ What speaks: the DICOM header of a volume that came from the DICOM database, its
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,8 +12,6 @@ import slicer
 
 from lckd.identify import Assignment, Evidence, assign, evidence_from_tags
 from lckd.sequences import Sequence
-
-from .SceneTree import itemOf, subjectHierarchy
 
 #: Names of the volume attribute that DICOM import sets: the instances, slice by slice, joined by spaces.
 INSTANCES = "DICOM.instanceUIDs"
@@ -98,27 +95,3 @@ def _unused(candidates: list[slicer.vtkMRMLScalarVolumeNode], assignment: Assign
         for index, (volume, found) in enumerate(zip(candidates, assignment.identifications, strict=True))
         if index not in used
     }
-
-
-def volumesOfOnePatient(
-    volumes: list[slicer.vtkMRMLScalarVolumeNode], chosen: Mapping[str, slicer.vtkMRMLScalarVolumeNode]
-) -> tuple[list[slicer.vtkMRMLScalarVolumeNode], str]:
-    """Return the volumes of the patient of those chosen, else of the patient with the most volumes.
-
-    The second value is the name of that patient if others were left out, else empty.
-    """
-    patients = {volume: _patientOf(volume) for volume in volumes}
-    if len(set(patients.values())) < 2:
-        return volumes, ""
-    first = next(iter(chosen.values()), None)
-    counts = Counter(patients.values())
-    wanted = _patientOf(first) if first is not None else counts.most_common(1)[0][0]
-    kept = [volume for volume in volumes if patients[volume] == wanted]
-    name = subjectHierarchy(volumes[0].GetScene()).GetItemName(wanted) if wanted else ""
-    return kept, name
-
-
-def _patientOf(volume: slicer.vtkMRMLScalarVolumeNode) -> int:
-    """The item of the patient in the subject hierarchy; 0 if the volume lies under none."""
-    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
-    return subjectHierarchy(volume.GetScene()).GetItemAncestorAtLevel(itemOf(volume), level)

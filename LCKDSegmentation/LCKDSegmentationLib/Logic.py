@@ -145,11 +145,17 @@ class SegmentationLogic:
         return self.case.prepare(inputs, settings.asJob(), reference)
 
     def _start(self, run: Run, do: str, fields: dict[str, Any], wait: bool) -> None:
+        from lckd.errors import LckdError
+
         self.current = run
         request = self.client.request(do, run.takeEvent, run.takeEnd, job=str(run.job.folder), **fields)
         run.follow(request)
         if wait:
-            self.client.waitFor(request)
+            try:
+                self.client.waitFor(request)
+            except LckdError as error:
+                # The run says it in words for whoever sees no job folder.
+                raise run.error or error from error
             if run.error is not None:
                 raise run.error
 

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from .DeviceChoice import DeviceChoice, fillSelector
 from .EngineCommand import EngineCommand
 from .Panel import Panel, setEnabledWithReason
+from .Wording import inPanelWords
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
@@ -174,7 +175,7 @@ class ModelSection:
         if isinstance(error, CancelledError):
             self._panel.say(_("Adding the model was cancelled; nothing was added."))
         elif error is not None:
-            self._panel.sayError(error)
+            self._panel.sayError(inPanelWords(error))
         else:
             self._panel.say(_("The model was added and is chosen now."))
         # A process that was killed could not.

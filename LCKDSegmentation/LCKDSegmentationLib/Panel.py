@@ -81,7 +81,7 @@ class Message:
 
     def _show(self, textFormat: int, text: str) -> None:
         self._label.textFormat = textFormat
-        self._label.text = text
+        self._label.text = breakable(text)
         self._label.setVisible(bool(text))
 
 
@@ -127,9 +127,17 @@ def fillTable(table: qt.QTableWidget, headers: list[str], rows: list[list[str]])
             table.setItem(row, column, qt.QTableWidgetItem(text))
 
 
-def prepareTable(table: qt.QTableWidget, headers: list[str]) -> None:
-    """Make a table read-only, chosen by whole rows, as wide as the panel."""
+def prepareTable(table: qt.QTableWidget, headers: list[str], shownRows: int = 0) -> None:
+    """Make a table read-only, chosen by whole rows, as wide as the panel.
+
+    :param shownRows: so many rows are seen at least; 0: what the layout leaves for it
+    """
     fillTable(table, headers, [])
+    if shownRows:
+        rowHeight = table.verticalHeader().minimumSectionSize
+        table.verticalHeader().setDefaultSectionSize(rowHeight)
+        frame = 2 * table.frameWidth
+        table.setMinimumHeight(table.horizontalHeader().sizeHint.height() + shownRows * rowHeight + frame)
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.verticalHeader().setVisible(False)
@@ -158,9 +166,15 @@ def showWarning(icon: qt.QLabel, label: qt.QLabel, text: str) -> None:
     if text:
         size = icon.style().pixelMetric(qt.QStyle.PM_SmallIconSize)
         icon.setPixmap(icon.style().standardIcon(qt.QStyle.SP_MessageBoxWarning).pixmap(qt.QSize(size, size)))
-    label.text = f"<b>{_escaped(text)}</b>" if text else ""
+    label.text = f"<b>{_escaped(breakable(text))}</b>" if text else ""
     icon.setVisible(bool(text))
     label.setVisible(bool(text))
+
+
+def breakable(text: str) -> str:
+    """Let a label break long names after their underscores; a path, which one may want to copy, stays as it is."""
+    words = text.split(" ")
+    return " ".join(word if "/" in word or "\\" in word else word.replace("_", "_\u200b") for word in words)
 
 
 def _escaped(text: str) -> str:

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 from .CaseFolder import Job
 from .TumorSegments import stateOf
+from .Wording import inPanelWords, withVolumeNames
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
@@ -85,7 +86,7 @@ class Run:
         elif event["event"] == "progress":
             self.fraction = float(event["fraction"])
         elif event["event"] == "warning":
-            self.warnings.append(str(event["message"]))
+            self.warnings.append(withVolumeNames(str(event["message"]), self.job.inputs))
         else:
             self._takeOther(event)
         self._tell()
@@ -98,7 +99,7 @@ class Run:
             self._tell()
             self._conclude(request.result)
         elif request.error is not None:
-            self.error = request.error
+            self.error = inPanelWords(request.error, self.job.inputs)
         else:
             self.isCancelled = True
         self._seconds = self.elapsedSeconds

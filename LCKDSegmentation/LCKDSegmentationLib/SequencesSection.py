@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import slicer
 from slicer.i18n import tr as _
 
 from .Expectation import expectation
-from .Panel import Panel, showWarning
+from .Panel import Panel, breakable, showWarning
 from .Parameters import SEQUENCE_KEYS, chosenVolumes, usedVolumes
 
 
@@ -24,7 +27,8 @@ class SequencesSection:
 
     def detect(self) -> None:
         """Assign the volumes of the scene to the sequences that have none, and say why."""
-        from .Detection import databaseReader, detectSequences, sceneVolumes, volumesOfOnePatient
+        from .Detection import databaseReader, detectSequences, sceneVolumes
+        from .Patients import volumesOfOnePatient
 
         parameters = self._panel.parameters
         if parameters is None:
@@ -54,7 +58,18 @@ class SequencesSection:
         used = usedVolumes(self._panel.parameters) if self._panel.parameters is not None else {}
         told = expectation(used, card)
         self._panel.ui.expectationLabel.text = told.summary
-        showWarning(self._panel.ui.warningIcon, self._panel.ui.warningLabel, told.warning)
+        warnings = [told.warning, *self._patientsWarning(used)]
+        showWarning(self._panel.ui.warningIcon, self._panel.ui.warningLabel, " ".join(filter(None, warnings)))
+
+    def _patientsWarning(self, used: Mapping[str, slicer.vtkMRMLScalarVolumeNode]) -> list[str]:
+        """What to say if the volumes in use are of several patients."""
+        from .Detection import sceneVolumes
+        from .Patients import differentPatients
+
+        volumes = sceneVolumes(self._panel.parameters.parameterNode.GetScene()) if len(used) > 1 else []
+        patients = differentPatients(used.values(), volumes) if len(used) > 1 else []
+        words = _("The chosen volumes seem to be of different patients: {patients}.")
+        return [words.format(patients=", ".join(patients))] if patients else []
 
     def _words(self, detection: object, patient: str, hasVolumes: bool) -> list[str]:
         from lckd.sequences import Sequence
@@ -72,5 +87,5 @@ class SequencesSection:
         return [*lines, *([_("Not used:") + " " + " ".join(unused)] if unused else [])]
 
     def _show(self, text: str) -> None:
-        self._panel.ui.detectionLabel.text = text
+        self._panel.ui.detectionLabel.text = breakable(text)
         self._panel.ui.detectionLabel.setVisible(bool(text))

@@ -17,6 +17,7 @@ from .Dialogs import Dialogs
 from .Logic import SegmentationLogic
 from .ModelSection import ModelSection
 from .Panel import DialogsProtocol, Panel, RequirementsProtocol
+from .PanelWidget import PanelWidget
 from .Parameters import MODULE_NAME, SEQUENCE_KEYS, SegmentationParameters, useKey
 from .Requirements import Requirements
 from .ResultSection import ResultSection
@@ -27,7 +28,7 @@ from .SequencesSection import SequencesSection
 UI_FILE = Path(__file__).parents[1] / "Resources" / "UI" / "LCKDSegmentation.ui"
 
 
-class SegmentationWidget(qt.QWidget):
+class SegmentationWidget(PanelWidget):
     """The panel.
 
     :param logic: does the work; by default with the worker of this session
@@ -42,12 +43,7 @@ class SegmentationWidget(qt.QWidget):
         requirements: RequirementsProtocol | None = None,
         parent: qt.QWidget | None = None,
     ) -> None:
-        qt.QWidget.__init__(self, parent)
-        self.root = slicer.util.loadUI(str(UI_FILE))
-        layout = qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.root)
-        self.ui = slicer.util.childWidgetVariables(self.root)
+        PanelWidget.__init__(self, UI_FILE, parent)
         self.logic = logic or SegmentationLogic()
         self.panel = Panel(self.ui, self.logic, dialogs or Dialogs(self), requirements or Requirements())
         self.panel.changed = self.update_

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import slicer
 import vtk
@@ -68,7 +69,7 @@ def test_every_test_method_is_run_by_run_test(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_logic_for_scripts_segments_and_leaves_no_process(case_folder: Path, tiny_model: Path, scene: Any) -> None:
-    from lckd.errors import InputError
+    from lckd.errors import InputError, LckdError
     from LCKDSegmentation import LCKDSegmentationLogic
     from LCKDSegmentationLib.Logic import SegmentationLogic
 
@@ -88,6 +89,11 @@ def test_logic_for_scripts_segments_and_leaves_no_process(case_folder: Path, tin
     assert run.isFinished
     with pytest.raises(InputError, match="No image"):
         logic.segment({"flair": None})
+    flat = read_volume(scene, case_folder / "flair.nii.gz", "Series 3")
+    slicer.util.updateVolumeFromArray(flat, np.ones((20, 20, 20), dtype=np.int16))
+    with pytest.raises(LckdError, match=r"^Series 3 \(FLAIR\) has the same value everywhere\.") as refused:
+        logic.segment({"flair": flat}, model=str(tiny_model))
+    assert refused.value.exit_status == InputError.exit_status
     folder = logic.runner.case.path
     logic.runner.close()
     assert not folder.exists()

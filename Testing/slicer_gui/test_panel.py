@@ -8,7 +8,7 @@ import pytest
 import slicer
 from panel_parts import FakeClient, FakeDialogs, FakeRequirements, small_volume
 
-from lckd.errors import LckdError
+from lckd.errors import InputError, LckdError
 from LCKDSegmentationLib.Logic import SegmentationLogic
 from LCKDSegmentationLib.Parameters import (
     MODULE_NAME,
@@ -114,6 +114,42 @@ def test_detect_does_not_mix_patients(widget: SegmentationWidget, parameters: An
     assert "Only the volumes of Bob" in widget.ui.detectionLabel.text
 
 
+def test_detect_does_not_mix_cases_of_a_data_set(widget: SegmentationWidget, parameters: Any, scene: Any) -> None:
+    names = ["Case_002_flair", "Case_002_t1ce", "Case_003_flair", "Case_003_t2", "Case_002_t1", "AX T2 FSE"]
+    made = {name: small_volume(scene, name) for name in names}
+    widget.ui.detectButton.click()
+    assert parameters.flair is made["Case_002_flair"]
+    assert parameters.t1c is made["Case_002_t1ce"]
+    assert parameters.t2 is made["AX T2 FSE"], "it may be of any patient"
+    assert plain(widget.ui.detectionLabel).startswith("Only the volumes of Case_002 were looked at.")
+    assert "different patients" not in widget.ui.warningLabel.text
+    widget.ui.t2Selector.setCurrentNode(made["Case_003_t2"])
+    assert "seem to be of different patients: Case_002, Case_003." in plain(widget.ui.warningLabel)
+    widget.ui.useT2.checked = False
+    assert "different patients" not in widget.ui.warningLabel.text
+
+
+def test_numbers_of_series_are_no_patients(widget: SegmentationWidget, parameters: Any, scene: Any) -> None:
+    made = {sequence: small_volume(scene, f"{number}_{sequence}") for number, sequence in ((4, "flair"), (7, "t2"))}
+    widget.ui.detectButton.click()
+    assert (parameters.flair, parameters.t2) == (made["flair"], made["t2"])
+    assert not widget.ui.warningLabel.text or "patients" not in widget.ui.warningLabel.text
+
+
+def test_volumes_of_two_patients_chosen_by_hand_are_warned_of(widget: SegmentationWidget, scene: Any) -> None:
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    for patient, sequence in (("Ann", "flair"), ("Bob", "t1c")):
+        volume = small_volume(scene, NAMES[sequence])
+        tree.CreateItem(tree.CreateSubjectItem(tree.GetSceneItemID(), patient), volume)
+        widget.sequences.selector(sequence).setCurrentNode(volume)
+    assert "seem to be of different patients: Ann, Bob." in widget.ui.warningLabel.text
+
+
+def plain(label: Any) -> str:
+    """What a label says, without the places where it may break."""
+    return label.text.replace("\u200b", "")
+
+
 def test_detect_in_an_empty_scene_says_so(widget: SegmentationWidget) -> None:
     widget.ui.detectButton.click()
     assert "no volume in the scene" in widget.ui.detectionLabel.text
@@ -165,6 +201,17 @@ def test_errors_are_shown_in_plain_words(widget: SegmentationWidget, client: Fak
     client.last.end(error=LckdError("OUT_OF_MEMORY", "There is not <enough> memory.", "Close other programs."))
     assert widget.ui.messageLabel.text == "<b>There is not &lt;enough&gt; memory.</b> Close other programs."
     assert widget.ui.segmentButton.text == "Segment"
+
+
+@pytest.mark.usefixtures("volumes")
+def test_errors_name_volumes_not_files_or_options(widget: SegmentationWidget, client: FakeClient) -> None:
+    widget.ui.segmentButton.click()
+    action = "Choose the image; a segmentation is given with --reference."
+    client.last.end(error=InputError("LABELS_AS_IMAGE", "t1c.nrrd looks like a segmentation.", action))
+    assert widget.ui.messageLabel.text == (
+        f"<b>{NAMES['t1c']} (T1c) looks like a segmentation.</b> "
+        "Choose the image; a segmentation is given as the reference."
+    )
 
 
 @pytest.mark.usefixtures("volumes")

@@ -198,6 +198,12 @@ def test_comparison_fills_its_table_and_shows_rows(
     ui.differenceButton.click()
     difference = nodes_of(scene, "vtkMRMLSegmentationNode")[-1]
     assert difference.GetAttribute("LCKD.Difference") == "WT flair t1c"
+    legend = "WT: white is in both, orange only in FLAIR, blue only in T1c."
+    assert ui.compareMessageLabel.text == legend
+    colors = {name: difference.GetSegmentation().GetSegment(name).GetColor() for name in ("onlyA", "onlyB", "both")}
+    assert colors["onlyA"][0] > 0.8 > colors["onlyA"][1] > 0.5 > colors["onlyA"][2], "orange"
+    assert colors["onlyB"][2] > 0.8 > 0.5 > colors["onlyB"][0], "blue"
+    assert min(colors["both"]) > 0.7, "white"
     assert not ui.formerLayoutButton.enabled
     assert "side by side or a chart first" in ui.formerLayoutButton.toolTip
     manager = slicer.app.layoutManager()
@@ -206,7 +212,7 @@ def test_comparison_fills_its_table_and_shows_rows(
     monkeypatch.setattr(compared.views, "_fit", lambda nodes, _center: fitted.append(len(nodes)))
     for button in (ui.twoUpButton, ui.fourUpButton):
         button.click()
-        assert ui.compareMessageLabel.text.startswith("The comparison is done.")
+        assert ui.compareMessageLabel.text == legend, "no error took its place"
     assert fitted == [], "the views have no size yet"
     slicer.app.processEvents()
     assert fitted == [2, 4]
@@ -325,6 +331,10 @@ def test_models_are_added_shown_and_deleted(
     wait_until(lambda: widget.ui.addModelButton.text == "Add…", 120)
     assert widget.ui.messageLabel.text == "The model was added and is chosen now."
     assert widget.ui.modelSelector.currentText == "another"
+    widget.models.addFromFolder()
+    wait_until(lambda: widget.ui.addModelButton.text == "Add…", 120)
+    taken = "<b>There is already a model called another.</b> Delete that one first, or rename the new one."
+    assert widget.ui.messageLabel.text == taken
     widget.ui.openModelsButton.click()
     assert dialogs.asked[-1] == "openFolder another"
     widget.ui.deleteModelButton.click()

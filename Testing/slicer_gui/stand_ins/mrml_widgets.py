@@ -66,6 +66,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget, StandInWidget):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._combo)
+        # As in qMRMLNodeComboBox::setComboBox: with it, the Tab key passes over the selector.
+        self._combo.setFocusProxy(self)
         self._combo.currentIndexChanged.connect(lambda _index: self._tellIfChanged())
         self._combo.activated.connect(lambda _index: self.nodeActivated.emit(self.currentNode()))
         self._typeLabels: dict[str, str] = {}
