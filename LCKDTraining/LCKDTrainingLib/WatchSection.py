@@ -289,9 +289,7 @@ def stateWords(run: TrainingRun | None) -> str:
         "interrupted": _("The training is paused after {iterations} iterations.").format(iterations=done),
         "failed": f"{_('The training has failed after {iterations} iterations.').format(iterations=done)}"
         f" {message} {action}",
-        "stopped": _("The training gives no sign of life since {iterations} iterations; it can be resumed.").format(
-            iterations=done
-        ),
+        "stopped": _("The training stopped after {iterations} iterations; it can be resumed.").format(iterations=done),
     }[run.state].strip()
 
 
