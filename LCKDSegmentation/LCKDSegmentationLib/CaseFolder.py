@@ -27,7 +27,7 @@ from .VolumeFiles import ijkToWorld, writeJson
 #: The worker (`lckd.worker.lifetime`) knows by this and the process that is named who made a folder.
 _PREFIX = "lckd-case-"
 _NAME = re.compile(rf"{_PREFIX}(\d+)-\w+")
-_REFERENCE_FILE = "reference.nrrd"
+REFERENCE_FILE = "reference.nrrd"
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ class CaseFolder:
         images = json.loads(file.read_text(encoding="utf-8"))["images"]
         job = DEFAULT_SETTINGS | dict(settings) | {"images": images, "grid": self._grid, "reference": None}
         if reference is not None:
-            writeReference(reference, gridVolume(self.inputs, self._grid), self.path / _REFERENCE_FILE)
-            job["reference"] = _REFERENCE_FILE
+            writeReference(reference, gridVolume(self.inputs, self._grid), self.path / REFERENCE_FILE)
+            job["reference"] = REFERENCE_FILE
         writeJson(job, file)
 
     def _serves(self, volumes: Mapping[str, slicer.vtkMRMLScalarVolumeNode], grid: str | None) -> bool:

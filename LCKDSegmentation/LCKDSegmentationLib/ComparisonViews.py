@@ -115,12 +115,23 @@ class ComparisonViews:
 
     def showSelected(self) -> None:
         """Show the segmentation of the selected row in all views, and no other one of the comparison."""
-        from .Views import showAlone
-
         self.update()
         subsets = self.selected
         if len(subsets) == 1:
-            self._message.try_(lambda: showAlone(self._segmentationOf(subsets[0])))
+            self._message.try_(lambda: self._showOne(subsets[0]))
+
+    def _showOne(self, subset: str) -> None:
+        from .Views import jumpToTumor, showAlone
+
+        parameters = self._panel.parameters
+        isFirst = not self._shown and (parameters is None or parameters.segmentation is None)
+        node = self._segmentationOf(subset)
+        showAlone(node)
+        if isFirst:
+            # Nothing has moved the views to the tumor yet.
+            scene, kind = node.GetScene(), "vtkMRMLSliceNode"
+            count = scene.GetNumberOfNodesByClass(kind)
+            jumpToTumor([scene.GetNthNodeByClass(index, kind) for index in range(count)], node)
 
     def showDifference(self) -> None:
         """Show where the segmentations of two subsets differ, for the chosen region."""

@@ -6,6 +6,7 @@ Works in scripts (``waitForCompletion=True``) and for the panel, which goes on w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,14 +80,17 @@ class SegmentationLogic:
         :param inputs: as for `segment`
         :param subsets: names such as ``flair+t1c``; None: all subsets of the volumes
         :param reference: what they are compared with; None: the result from the largest subset
-        :param settings: as for `segment`
+        :param settings: as for `segment`; maps are not made
         :param waitForCompletion: as for `segment`
         :param onProgress: is told of each step; `CompareRun.outcome` grows with each subset
         :param onFinished: is told of the end
         :raises LckdError: the inputs are refused; when waiting also whatever the run failed with
         """
-        job = self._prepare(inputs, settings or RunSettings(), reference)
-        run = CompareRun(job, onProgress, self._ending(onFinished))
+        # Nobody would see the maps of so many subsets, which take several times as long as the segmentations.
+        chosen = replace(settings or RunSettings(), probabilities=False, uncertainty=False)
+        job = self._prepare(inputs, chosen, reference)
+        name = (reference.GetName() or "") if reference is not None else ""
+        run = CompareRun(job, onProgress, self._ending(onFinished), name)
         self._start(run, "compare", {"subsets": _subsetsOf(job, subsets)}, waitForCompletion)
         return run
 

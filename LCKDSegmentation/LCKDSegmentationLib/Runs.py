@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import slicer
 from slicer.i18n import tr as _
 
-from .CaseFolder import Job
+from .CaseFolder import REFERENCE_FILE, Job
 from .TumorSegments import stateOf
-from .Wording import inPanelWords, withVolumeNames
+from .Wording import inPanelWords, volumeNames, withNames
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
@@ -70,6 +70,11 @@ class Run:
         """How long it has taken, in seconds."""
         return time.monotonic() - self._started if self._seconds is None else self._seconds
 
+    @property
+    def names(self) -> dict[str, str]:
+        """What the files of the job are called for the user."""
+        return volumeNames(self.job.inputs)
+
     def cancel(self) -> None:
         """Stop it; `onFinished` follows."""
         if self._request is not None and not self.isFinished:
@@ -86,7 +91,7 @@ class Run:
         elif event["event"] == "progress":
             self.fraction = float(event["fraction"])
         elif event["event"] == "warning":
-            self.warnings.append(withVolumeNames(str(event["message"]), self.job.inputs))
+            self.warnings.append(withNames(str(event["message"]), self.names))
         else:
             self._takeOther(event)
         self._tell()
@@ -99,7 +104,7 @@ class Run:
             self._tell()
             self._conclude(request.result)
         elif request.error is not None:
-            self.error = inPanelWords(request.error, self.job.inputs)
+            self.error = inPanelWords(request.error, self.names)
         else:
             self.isCancelled = True
         self._seconds = self.elapsedSeconds
@@ -202,16 +207,26 @@ class CompareOutcome:
 
 
 class CompareRun(Run):
-    """Segmentations from several subsets, compared with each other or with a reference."""
+    """Segmentations from several subsets, compared with each other or with a reference.
+
+    :param referenceName: what the reference is called; empty if there is none
+    """
 
     def __init__(
         self,
         job: Job,
         onProgress: Callable[[Run], None] | None = None,
         onFinished: Callable[[Run], None] | None = None,
+        referenceName: str = "",
     ) -> None:
         super().__init__(job, onProgress, onFinished)
         self.outcome = CompareOutcome()
+        self._referenceName = referenceName
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the files of the job are called for the user."""
+        return super().names | ({REFERENCE_FILE: self._referenceName} if self._referenceName else {})
 
     def _takeOther(self, event: Mapping[str, Any]) -> None:
         from .ComparisonNodes import rowOf
@@ -230,7 +245,7 @@ class CompareRun(Run):
         from .SceneTree import studyOf
 
         rows = [rowOf(row) for row in result["subsets"]]
-        basis = str(result["basis"])
+        basis = withNames(str(result["basis"]), self.names)
         self.outcome.rows, self.outcome.basis = rows, basis
         self.outcome.nodes = addComparison(self.job.scene, rows, basis, studyOf(self.job.gridVolume, self.job.scene))
         self.ownImported()

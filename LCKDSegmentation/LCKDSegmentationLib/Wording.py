@@ -14,25 +14,33 @@ if TYPE_CHECKING:
     from lckd.errors import LckdError
 
 
-def inPanelWords(error: LckdError, inputs: Mapping[str, slicer.vtkMRMLScalarVolumeNode] | None = None) -> LckdError:
+def volumeNames(inputs: Mapping[str, slicer.vtkMRMLScalarVolumeNode]) -> dict[str, str]:
+    """Return what volumes are called, by the files that they were written to (`SceneExport.writeJob`)."""
+    words = _("{volume} ({sequence})")
+    return {
+        f"{sequence}.nrrd": words.format(volume=volume.GetName(), sequence=Sequence(sequence).title)
+        for sequence, volume in inputs.items()
+    }
+
+
+def withNames(text: str, names: Mapping[str, str]) -> str:
+    """Say what the user has chosen instead of the files of a job folder."""
+    for file, name in names.items():
+        text = text.replace(file, name)
+    return text
+
+
+def inPanelWords(error: LckdError, names: Mapping[str, str] | None = None) -> LckdError:
     """Return an error that says the same to somebody who sees the panel only.
 
-    :param inputs: the volumes that were written into the job folder, by sequence
+    :param names: what the files of the job folder are called for the user
     """
     action = _actions().get(error.code, error.action)
-    message, action = (withVolumeNames(text, inputs or {}) for text in (error.message, action))
+    message, action = (withNames(text, names or {}) for text in (error.message, action))
     told = type(error)(error.code, message, action)
     # An error of the worker carries the exit status of its kind, not the kind.
     told.exit_status = error.exit_status
     return told
-
-
-def withVolumeNames(text: str, inputs: Mapping[str, slicer.vtkMRMLScalarVolumeNode]) -> str:
-    """Name volumes instead of the files that they were written to (`SceneExport.writeJob`)."""
-    for sequence, volume in inputs.items():
-        name = _("{volume} ({sequence})").format(volume=volume.GetName(), sequence=Sequence(sequence).title)
-        text = text.replace(f"{sequence}.nrrd", name)
-    return text
 
 
 def _actions() -> dict[str, str]:

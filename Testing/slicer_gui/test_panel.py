@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import slicer
 from panel_parts import FakeClient, FakeDialogs, FakeRequirements, small_volume
@@ -215,6 +216,26 @@ def test_errors_name_volumes_not_files_or_options(widget: SegmentationWidget, cl
 
 
 @pytest.mark.usefixtures("volumes")
+def test_a_comparison_names_its_reference(widget: SegmentationWidget, client: FakeClient, scene: Any) -> None:
+    expert = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Expert")
+    slicer.util.updateVolumeFromArray(expert, np.ones((4, 5, 6), dtype=np.uint8))
+    widget.ui.referenceSelector.setCurrentNode(expert)
+    widget.ui.compareButton.click()
+    refused = InputError("OTHER_GRID", "The reference segmentation reference.nrrd does not lie there.", "Move it.")
+    client.last.end(error=refused)
+    assert widget.ui.compareMessageLabel.text == (
+        "<b>The reference segmentation Expert does not lie there.</b> Move it."
+    )
+    widget.ui.compareButton.click()
+    row = {"subset": "flair", "volume_ml": 1.0, "dice": 0.5, "hd95_mm": 1.0}
+    rows = [row | {"region": region} for region in ("ET", "TC", "WT")]
+    client.last.end(result={"subsets": rows, "basis": "reference segmentation reference.nrrd"})
+    assert "Dice and HD95 are to reference segmentation Expert." in widget.ui.compareMessageLabel.text
+    chart = scene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+    assert chart.GetYAxisTitle() == "Dice to reference segmentation Expert"
+
+
+@pytest.mark.usefixtures("volumes")
 def test_damaged_result_is_told_and_leaves_the_scene_as_it_was(
     widget: SegmentationWidget, client: FakeClient, scene: Any, tmp_path: Path
 ) -> None:
@@ -257,6 +278,12 @@ def test_job_says_what_the_panel_says(widget: SegmentationWidget, client: FakeCl
     assert job["probabilities"]
     assert job["uncertainty"]
     assert volumes["flair"].GetName() not in json.dumps(job)
+    client.last.end()
+    ui.compareButton.click()
+    job = json.loads(Path(client.last.fields["job"], "job.json").read_text())
+    assert (client.last.do, job["mirror"]) == ("compare", True)
+    assert not job["probabilities"], "the maps of a comparison are not brought into the scene"
+    assert not job["uncertainty"]
 
 
 @pytest.mark.usefixtures("volumes")

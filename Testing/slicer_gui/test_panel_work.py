@@ -13,6 +13,7 @@ from PIL import Image
 from stand_ins import plot_widgets
 
 from LCKDSegmentationLib.Parameters import Division, Rerun
+from LCKDSegmentationLib.Views import tumorCenter
 
 Wait = Callable[..., None]
 
@@ -182,10 +183,16 @@ def test_comparison_fills_its_table_and_shows_rows(
     cells = [ui.compareTable.item(6, column).text() for column in range(5)]
     assert cells[0] == "FLAIR, T1c"
     assert (cells[3], cells[4]) == ("1.000", "0.0")
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    red = scene.GetNodeByID("vtkMRMLSliceNodeRed")
+    red.SetSliceOffset(-500.0)
     ui.compareTable.selectRow(0)
     (flair,) = nodes_of(scene, "vtkMRMLSegmentationNode")
     assert flair.GetAttribute("LCKD.Subset") == "flair"
+    assert red.GetSliceOffset() == pytest.approx(tumorCenter(flair)[2]), "there is something to be seen"
+    red.SetSliceOffset(-500.0)
     ui.compareTable.selectRow(3)
+    assert red.GetSliceOffset() == -500.0, "the user's place stays"
     assert not flair.GetDisplayNode().GetVisibility()
     ui.compareTable.selectRow(0)
     assert flair.GetDisplayNode().GetVisibility()
