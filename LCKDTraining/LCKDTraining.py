@@ -49,18 +49,6 @@ class LCKDTrainingWidget(ModuleWidget):
     # well, holds on to the classes of its errors.
     reloaded = ("LCKDTrainingLib", "lckd_training")
 
-    def setup(self) -> None:
-        """Build the panel when the module is opened for the first time."""
-        from LCKDTrainingLib.PanelHeight import PanelHeight
-
-        ModuleWidget.setup(self)
-        self.panelHeight = PanelHeight(self.parent)
-
-    def cleanup(self) -> None:
-        """The module goes away."""
-        self.panelHeight.close()
-        ModuleWidget.cleanup(self)
-
     def makeLogic(self) -> LCKDTrainingLogic:
         """Return the module's logic."""
         return LCKDTrainingLogic()

@@ -36,6 +36,8 @@ class ModelExport:
         self.message = Message(panel.ui.exportMessageLabel)
         self._run: Path | None = None
         self._work: Work | None = None
+        #: The name that was proposed last, after a run.
+        self._proposed = ""
         ui = panel.ui
         self._toolTips = {
             ui.exportButton: _("Write the network with its model card into a folder that can be passed on."),
@@ -47,10 +49,10 @@ class ModelExport:
 
     def take(self, run: Path | None) -> None:
         """Another run is watched now; the model is called after it, unless the user has given a name."""
-        former, self._run = self._run, run
+        self._run = run
         edit = self._panel.ui.exportNameEdit
-        if run is not None and edit.text in ("", modelName(former) if former is not None else ""):
-            edit.text = modelName(run)
+        if run is not None and edit.text in ("", self._proposed):
+            edit.text = self._proposed = modelName(run)
         self.message.say("")
 
     def update(self) -> None:

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from LCKDSegmentationLib.About import disclaimer
 from LCKDSegmentationLib.Dialogs import Dialogs
 from LCKDSegmentationLib.Panel import DialogsProtocol, RequirementsProtocol
+from LCKDSegmentationLib.PanelWidget import PanelWidget
 from LCKDSegmentationLib.WorkerClient import WorkerClient, sharedWorkerClient
 
 from .DataSection import DataSection
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 UI_FILE = Path(__file__).parents[1] / "Resources" / "UI" / "LCKDTraining.ui"
 
 
-class TrainingWidget(qt.QWidget):
+class TrainingWidget(PanelWidget):
     """The panel.
 
     :param logic: does the work
@@ -46,12 +47,7 @@ class TrainingWidget(qt.QWidget):
         parent: qt.QWidget | None = None,
         client: WorkerClient | None = None,
     ) -> None:
-        qt.QWidget.__init__(self, parent)
-        self.root = slicer.util.loadUI(str(UI_FILE))
-        layout = qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.root)
-        self.ui = slicer.util.childWidgetVariables(self.root)
+        PanelWidget.__init__(self, UI_FILE, parent)
         self.logic = logic or TrainingLogic()
         needed = requirements or trainingRequirements()
         self.panel = TrainingPanel(self.ui, self.logic, dialogs or Dialogs(self), needed)

@@ -123,7 +123,7 @@ def test_a_file_that_was_damaged_since_the_check_leaves_the_scene_as_it_was(
     before = scene.GetNumberOfNodes()
     widget.ui.dataTable.selectRow(0)
     widget.ui.dataTable.cellDoubleClicked.emit(0, 1)
-    assert "BRATS_001.nii.gz is damaged or cut short." in widget.ui.dataMessageLabel.text
+    assert "BRATS_\u200b001.nii.gz is damaged or cut short." in widget.ui.dataMessageLabel.text
     (Path(facts["labels"])).unlink()
     with pytest.raises(InputError, match="is damaged or cut short"):
         readCase(scene, facts)

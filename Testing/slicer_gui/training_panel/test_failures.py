@@ -119,7 +119,7 @@ def test_a_loss_that_is_no_number_offers_two_ways(
     message = "The training loss is no longer a number, at a patch of BraTS_0001; the last checkpoint is kept."
     error = LckdError("LOSS_NOT_FINITE", message, "Resume with a lower learning rate, and check that case.")
     run.becomes("failed", error)
-    assert "at a patch of BraTS_0001" in ui.messageLabel.text
+    assert "at a patch of BraTS_\u200b0001" in ui.messageLabel.text
     assert ui.remedyButton.text == "Leave out and resume"
     assert ui.otherRemedyButton.text == "Halve the rate and resume"
     assert ui.remedyLabel.text.startswith("Leave out: never learn from BraTS_0001 again")

@@ -30,6 +30,13 @@ def test_a_model_needs_a_name_that_a_model_can_have(
     use.update()
     assert ui.exportNameEdit.text == "mine", "a name that the user gave is replaced"
     assert ModelExport.modelName(second.folder) == "second-run"
+    ui.exportNameEdit.text = ""
+    for run, name in ((watched, ""), (None, ""), (second, "second-run"), (None, "second-run"), (watched, "run-1")):
+        panel.logic.current = run
+        use.update()
+        assert ui.exportNameEdit.text == (name or "run-1"), "the name is that of a run of before"
+    panel.logic.current = second
+    use.update()
     ui.bestBox.checked = True
     assert ui.exportButton.toolTip == "The run has no best checkpoint yet: it has elected no teachers."
 
