@@ -155,10 +155,9 @@ def addDifference(
         2: Segment("onlyB", f"only {titles[1]}", _ONLY_B, entry),
         3: Segment("both", "both", _BOTH, entry),
     }
-    node.SetAttribute("LCKD.Difference", f"{region} {subsets[0]} {subsets[1]}")
-    # First its place: the application complains of segments without one.
-    placeBeside(node, grid)
     setSegments(node, grid, [(first + 2 * second, segments)], "LCKD")
+    node.SetAttribute("LCKD.Difference", f"{region} {subsets[0]} {subsets[1]}")
+    placeBeside(node, grid)
     return node
 
 
