@@ -32,7 +32,8 @@ _EDITS = {
 }
 _TEACHERS = "teachers"
 #: Not in the table: cases are left out in the section above.
-_HIDDEN = ("exclude",)
+_EXCLUDE = "exclude"
+_HIDDEN = (_EXCLUDE,)
 _FROM_FILE = "*"
 #: What a base is worth until it is written anew: its path or name, and when the file was written.
 _Version = tuple[str, int]
@@ -160,7 +161,16 @@ class SettingsSection:
             }
             if kept != changed:
                 storeSettings(parameters, kept)
+            self._leaveOutAsTheRun()
         self._panel.changed()
+
+    def _leaveOutAsTheRun(self) -> None:
+        """Cases that the run in the folder leaves out stay left out, also where it was begun with another scene."""
+        parameters, setting = self._panel.parameters, self.settings.get(_EXCLUDE)
+        if setting is not None and parameters.base != parameters.preset:
+            names = sorted({*parameters.excluded, *map(str, setting.value)})
+            if names != sorted(parameters.excluded):
+                parameters.excluded = names
 
     def _takeEdit(self, name: str) -> None:
         edit = getattr(self._panel.ui, _EDITS[name])

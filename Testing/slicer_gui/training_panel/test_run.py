@@ -1,11 +1,13 @@
 """A training in the panel: started, paused, resumed, stopped; and one that was started elsewhere."""
 
 import copy
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training_parts import FakeLogic, FakeRun, parameter_set, type_in
+from training_parts import FakeLogic, FakeRun, checked, parameter_set, type_in
 
 from lckd.errors import InputError, OutputError
 from lckd_training.config import TrainingConfig
@@ -67,6 +69,21 @@ def test_that_it_goes_on_without_slicer_can_be_said_at_any_time(
     widget.panel.parameters.runFolder = str(run.folder)
     assert widget.ui.outlivesBox.checked, "one that was begun elsewhere goes on"
     assert widget.ui.outlivesBox.toolTip == "The training is going on. Pause it to change this."
+
+
+def test_what_a_run_leaves_out_stays_left_out_in_another_scene(
+    widget: TrainingWidget, logic: FakeLogic, run: FakeRun, folder: Path, scene: Any, check: Callable[..., None]
+) -> None:
+    run.becomes("interrupted")
+    data = widget.panel.parameters.data
+    _write_config(logic, folder, exclude=["b"])
+    widget.setParameters(parameter_set(scene, "Other"))
+    widget.panel.parameters.data, widget.panel.parameters.runFolder = data, str(folder)
+    check(*map(checked, "abc"), checked("d", fault="It is empty."))
+    assert "2 to learn from" in widget.ui.dataMessageLabel.text
+    assert "1 left out by you" in widget.ui.dataMessageLabel.text
+    widget.ui.trainButton.click()
+    assert json.loads(logic.orders[-1].settings["exclude"]) == ["b", "d"]
 
 
 def test_a_pause_that_is_refused_can_be_tried_again(widget: TrainingWidget, run: FakeRun) -> None:
