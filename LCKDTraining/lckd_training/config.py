@@ -145,7 +145,10 @@ class TrainingConfig:
         ("auto", "float32", "bfloat16", "float16"),
     )
     checkpoint_activations: bool = _setting(False, "compute activations again instead of keeping them: less memory")
-    compile: bool = _setting(False, "compile the encoder (torch.compile): minutes at the start, faster steps on a GPU")
+    compile: bool = _setting(
+        False,
+        "compile the encoder (torch.compile): a slow start; on a CPU hardly faster steps, on a GPU not measured",
+    )
     # Running
     checkpoint_interval: int = _setting(100, "iterations between two checkpoints", least=1)
     keep_checkpoints: int = _setting(2, "how many of the last checkpoints stay, beside the best", least=1)
