@@ -18,7 +18,7 @@ from LCKDSegmentationLib.WorkerClient import WorkerClient, sharedWorkerClient
 
 from .DataSection import DataSection
 from .Logic import TrainingLogic, trainingRequirements
-from .Parameters import MODULE_NAME, recallRun
+from .Parameters import MODULE_NAME, recallRun, runProblem
 from .RunSection import RunSection
 from .TrainingPanel import TrainingPanel
 from .UseSection import UseSection
@@ -27,6 +27,8 @@ from .WatchSection import WatchSection
 if TYPE_CHECKING:
     from .Parameters import TrainingParameters
 
+#: How often files that are missing are looked for.
+LOOK_MILLISECONDS = 1000
 UI_FILE = Path(__file__).parents[1] / "Resources" / "UI" / "LCKDTraining.ui"
 
 
@@ -64,6 +66,11 @@ class TrainingWidget(PanelWidget):
         self._observerTag: int | None = None
         #: Whether the next parameter set shows the training that was begun last.
         self._recalls = True
+        #: What is in the way of the choices; it may go away by itself, as where a drive is plugged in again.
+        self._problem = ""
+        self._timer = qt.QTimer()
+        self._timer.setInterval(LOOK_MILLISECONDS)
+        self._timer.connect("timeout()", self._lookAgain)
         self.update_()
 
     def setScene(self, scene: slicer.vtkMRMLScene | None) -> None:
@@ -76,6 +83,8 @@ class TrainingWidget(PanelWidget):
         if before is not None:
             before.disconnectGui(self._guiTag)
             before.RemoveObserver(self._observerTag)
+            # Its set may be deleted, but not the training: the next one shows it.
+            self._recalls = parameters is None and self.run.isRunning
         self.panel.parameters = parameters
         if parameters is not None:
             if self._recalls:
@@ -98,7 +107,6 @@ class TrainingWidget(PanelWidget):
 
     def closeScene(self) -> None:
         """The scene is about to be closed: a training goes on, and the next parameter set shows it."""
-        self._recalls = self.run.isRunning
         for section in (self.data, self.run, self.watch):
             section.stop()
         self.setParameters(None)
@@ -119,6 +127,18 @@ class TrainingWidget(PanelWidget):
         self.run.update()
         self.watch.update()
         self.use.update()
+        self._problem = self._findProblem()
+        if self._problem:
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def _findProblem(self) -> str:
+        return runProblem(self.panel.parameters) if self.panel.parameters is not None else ""
+
+    def _lookAgain(self) -> None:
+        if self._findProblem() != self._problem:
+            self.update_()
 
     def _onModified(self, _caller: object = None, _event: str = "") -> None:
         self.update_()

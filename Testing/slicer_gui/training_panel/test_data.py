@@ -11,7 +11,8 @@ from training_parts import FakeLogic, FakeRun, checked, texts, type_in
 
 from lckd.errors import InputError, LckdError
 from lckd_training.config import TrainingConfig
-from LCKDTrainingLib import LatestSegmentation
+from LCKDTrainingLib import LatestSegmentation, Widget
+from LCKDTrainingLib.Parameters import TrainingParameters
 from LCKDTrainingLib.Widget import TrainingWidget
 
 
@@ -52,6 +53,23 @@ def test_data_without_a_label_say_at_once_what_is_missing(widget: TrainingWidget
     words = widget.ui.dataMessageLabel.text
     assert words.startswith("2 cases: 0 to learn from; 2 without a label, not used. No case can be learned from:")
     assert words.endswith("in a file whose name ends in seg.")
+
+
+def test_data_that_come_back_can_be_trained_with_again(
+    make_widget: Callable[..., TrainingWidget],
+    parameters: TrainingParameters,
+    tmp_path: Path,
+    wait_until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Widget, "LOOK_MILLISECONDS", 20)
+    widget = make_widget()
+    parameters.data, parameters.runFolder = str(tmp_path / "drive"), str(tmp_path / "run")
+    widget.setParameters(parameters)
+    assert not widget.ui.trainButton.enabled
+    assert widget.ui.trainButton.toolTip == "The folder or table of the cases does not exist."
+    (tmp_path / "drive").mkdir()
+    wait_until(lambda: widget.ui.trainButton.enabled)
 
 
 def test_a_case_is_left_out_by_its_box(widget: TrainingWidget, check: Callable[..., None], folder: Path) -> None:

@@ -71,6 +71,21 @@ def test_that_it_goes_on_without_slicer_can_be_said_at_any_time(
     assert widget.ui.outlivesBox.toolTip == "The training is going on. Pause it to change this."
 
 
+def test_a_training_whose_parameter_set_is_deleted_is_shown_by_the_next_one(
+    widget: TrainingWidget, run: FakeRun, folder: Path, scene: Any
+) -> None:
+    (folder / "events.jsonl").touch()
+    run.becomes("training")
+    widget.setParameters(None)
+    widget.setParameters(parameter_set(scene, "Next"))
+    assert widget.panel.parameters.runFolder == str(folder)
+    assert widget.ui.trainButton.text == "Pause"
+    run.becomes("finished")
+    widget.setParameters(None)
+    widget.setParameters(parameter_set(scene, "After its end"))
+    assert widget.panel.parameters.runFolder == ""
+
+
 def test_what_a_run_leaves_out_stays_left_out_in_another_scene(
     widget: TrainingWidget, logic: FakeLogic, run: FakeRun, folder: Path, scene: Any, check: Callable[..., None]
 ) -> None:
