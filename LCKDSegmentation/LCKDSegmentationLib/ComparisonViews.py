@@ -196,16 +196,14 @@ class ComparisonViews:
 
     def _fit(self, sliceNodes: list[slicer.vtkMRMLSliceNode], center: tuple[float, float, float] | None) -> None:
         """Show the whole image in each view for comparison, as large as it can be."""
-        from .Views import alignWithFirst
+        from .Views import alignWithFirst, jumpTo
 
         logic = slicer.app.applicationLogic().GetSliceLogic(sliceNodes[0])
         if logic is None or not self._isSideBySide or any(node.GetScene() is None for node in sliceNodes):
             return
         logic.FitSliceToBackground()
         alignWithFirst(sliceNodes)
-        if center is not None:
-            for sliceNode in sliceNodes:
-                sliceNode.JumpSliceByCentering(*center)
+        jumpTo(sliceNodes, center)
 
     @property
     def _isSideBySide(self) -> bool:

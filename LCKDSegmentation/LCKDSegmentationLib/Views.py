@@ -200,10 +200,17 @@ def jumpToTumor(
 ) -> tuple[float, float, float] | None:
     """Move slices to the center of what is segmented and return it (world RAS, mm); None if nothing is."""
     center = tumorCenter(segmentation)
-    if center is not None:
-        for sliceNode in sliceNodes:
-            sliceNode.JumpSliceByCentering(*center)
+    jumpTo(sliceNodes, center)
     return center
+
+
+def jumpTo(sliceNodes: Sequence[slicer.vtkMRMLSliceNode], center: tuple[float, float, float] | None) -> None:
+    """Show the slices through a point (world RAS, mm), if there is one.
+
+    They are not centered there: the image would be cut off at the other side.
+    """
+    for sliceNode in sliceNodes if center is not None else ():
+        sliceNode.JumpSliceByOffsetting(*center)
 
 
 def tumorCenter(segmentation: slicer.vtkMRMLSegmentationNode) -> tuple[float, float, float] | None:

@@ -258,10 +258,15 @@ def test_jump_goes_to_the_tumor(run, slices, moved):
         run.volume.SetAndObserveTransformNodeID(transform.GetID())
     labels = np.zeros(SHAPE, np.uint8)
     labels[5:8, 10:13, 20:23] = 2
+    before = values_of(slices[0].GetSliceToRAS())
     center = jumpToTumor(slices[:1], run.bring(labels).segmentation)
     expected = motion @ oblique() @ (21, 11, 6, 1)
     np.testing.assert_allclose(center, expected[:3], atol=1e-9)
-    np.testing.assert_allclose(values_of(slices[0].GetSliceToRAS())[:3, 3], expected[:3], atol=1e-9)
+    after = values_of(slices[0].GetSliceToRAS())
+    inPlane = np.linalg.inv(after) @ expected
+    assert inPlane[2] == pytest.approx(0, abs=1e-9), "the slice goes through the tumor"
+    moved_by = np.linalg.inv(before) @ after[:, 3]
+    np.testing.assert_allclose(moved_by[:2], 0, atol=1e-9, err_msg="what is seen of the image does not move")
 
 
 def test_jump_to_a_ring_hits_the_ring(run):
