@@ -10,6 +10,8 @@ from LCKDSegmentationLib.Panel import Message
 from LCKDSegmentationLib.ProgressDisplay import ProgressDisplay
 from LCKDSegmentationLib.RunButton import ButtonWords, RunButton
 
+from .Wording import casesWords, durationWords, iterationsWords, memoryWords
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -106,11 +108,11 @@ class EstimateButton:
 def estimateWords(found: dict[str, Any]) -> str:
     """Return what a training will take, from the result of ``lckd train estimate --json``."""
     words = [
-        _("About {time} for {iterations:,} iterations of {seconds:.3g} s, with {cases} cases, on {device}.").format(
+        _("About {time} for {iterations} of {seconds:.3g} s, with {cases}, on {device}.").format(
             time=durationWords(found["seconds"]),
-            iterations=found["iterations"],
+            iterations=iterationsWords(found["iterations"]),
             seconds=found["seconds_per_iteration"],
-            cases=found["cases"],
+            cases=casesWords(found["cases"]),
             device=found["device"],
         )
     ]
@@ -119,20 +121,3 @@ def estimateWords(found: dict[str, Any]) -> str:
     if found.get("memory_free_mb") is not None:
         words.append(_("{memory} besides are free.").format(memory=memoryWords(found["memory_free_mb"])))
     return " ".join([*words, _("This holds if nothing else runs on this computer.")])
-
-
-def memoryWords(megabytes: float) -> str:
-    """Return an amount of memory in words."""
-    return _("{amount:.1f} GB").format(amount=megabytes / 1024) if megabytes >= 1024 else f"{megabytes:.0f} MB"
-
-
-def durationWords(seconds: float) -> str:
-    """Return a duration in words: ``2 h 05 min``."""
-    minutes, days = round(seconds / 60), seconds / 86400
-    if seconds < 60:
-        return _("{seconds} s").format(seconds=round(seconds))
-    if minutes < 60:
-        return _("{minutes} min").format(minutes=minutes)
-    if days < 2:
-        return _("{hours} h {minutes:02} min").format(hours=minutes // 60, minutes=minutes % 60)
-    return _("{days} d {hours} h").format(days=int(days), hours=int(seconds // 3600) % 24)

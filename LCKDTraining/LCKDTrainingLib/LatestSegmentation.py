@@ -23,6 +23,7 @@ from LCKDSegmentationLib.TumorSegments import isUnchanged, referenceVolume
 
 from .CaseNodes import CaseNodes, labels, readCase
 from .CheckpointWork import TemporaryModel
+from .Wording import iterationsWords
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
@@ -154,8 +155,7 @@ class LatestSegmentation:
         self._leaveNothing()
         self._message.say(_wordsOf(run.segmentation, case, iterations))
         if self._panel.isEntered and not self._isLeft:
-            title = _("{iterations} iterations").format(iterations=iterations)
-            self._showBesideLabel(run.segmentation, case, title)
+            self._showBesideLabel(run.segmentation, case, iterationsWords(iterations))
         self._panel.changed()
 
     def _goOn(self, action: Callable[[], None], error: LckdError | None) -> None:
@@ -279,7 +279,7 @@ def _formerSegmentation(case: CaseNodes) -> slicer.vtkMRMLSegmentationNode | Non
 
 
 def _wordsOf(segmentation: slicer.vtkMRMLSegmentationNode, case: CaseNodes, iterations: int) -> str:
-    words = _("{case} after {iterations} iterations.").format(case=case.name, iterations=iterations)
+    words = _("{case} after {iterations}.").format(case=case.name, iterations=iterationsWords(iterations))
     if case.label is None:
         return f"{words} {_('It has no label.')} {disclaimer()}"
     dice = diceTo(case.label, segmentation, case.grid)

@@ -15,10 +15,11 @@ from LCKDSegmentationLib.Panel import reveal, setEnabledWithReason
 from LCKDSegmentationLib.PathEdit import PathEdit
 from LCKDSegmentationLib.WorkerProcess import workerError
 
-from .EstimateButton import EstimateButton, durationWords
+from .EstimateButton import EstimateButton
 from .Parameters import changedSettings, holdsRun, orderOf, rememberRun, runProblem
 from .Remedies import Remedy, actionFor, remediesFor
 from .SettingsSection import SettingsSection
+from .Wording import durationWords, iterationsWords
 
 if TYPE_CHECKING:
     from LCKDSegmentationLib.WorkerClient import WorkerClient
@@ -240,14 +241,14 @@ class RunSection:
             self._panel.say(self._endWords(state))
 
     def _endWords(self, state: str) -> str:
-        done = self._run.history.done
+        done = iterationsWords(self._run.history.done)
         if state == "finished":
-            return _("The training is finished: {done:,} iterations. Evaluate and use it below.").format(done=done)
+            return _("The training is finished: {done}. Evaluate and use it below.").format(done=done)
         if state == "interrupted":
-            return _("Paused after {done:,} iterations; everything is saved.").format(done=done)
+            return _("Paused after {done}; everything is saved.").format(done=done)
         checkpoints = self._run.history.checkpoints
-        saved = checkpoints[-1].iteration if checkpoints else 0
-        kept = _("What was saved after {saved:,} iterations is kept; Resume goes on from there.").format(saved=saved)
+        saved = iterationsWords(checkpoints[-1].iteration if checkpoints else 0)
+        kept = _("What was saved after {saved} is kept; Resume goes on from there.").format(saved=saved)
         if self._wish != _NOTHING:
             return _("Stopped.") + " " + kept
         return _("This training has ended without a word; its program or computer was shut down.") + " " + kept
