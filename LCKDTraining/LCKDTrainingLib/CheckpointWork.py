@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 import slicer
 from slicer.i18n import tr as _
 
+from .Wording import iterationsWords
+
 if TYPE_CHECKING:
     from lckd.errors import LckdError
     from LCKDSegmentationLib.EngineCommand import EngineCommand
+
+    from .TrainingRun import TrainingRun
 
 #: How the folders begin that `CaseFolder.removeLeftBehind` removes when the application has crashed.
 _SCRATCH = "lckd-case-"
@@ -129,6 +133,17 @@ class Work:
 def newestCheckpoint(run: Path) -> int | None:
     """Return after how many iterations a run was last saved; None if it was not yet."""
     return max((int(file.stem) for file in (run / "checkpoints").glob("[0-9]*.pt")), default=None)
+
+
+def noNetwork(run: TrainingRun) -> str:
+    """Return why no checkpoint of a run can segment yet; empty if the newest one can."""
+    newest = newestCheckpoint(run.folder)
+    if newest is None:
+        return _("The run has saved no checkpoint yet.")
+    if newest > run.pretraining:
+        return ""
+    words = _("The run can segment from its first checkpoint after pre-training, which takes {iterations}.")
+    return words.format(iterations=iterationsWords(run.pretraining))
 
 
 def rolesOf(run: Path) -> dict[str, str]:

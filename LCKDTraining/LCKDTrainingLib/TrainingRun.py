@@ -105,6 +105,11 @@ class TrainingRun:
         return self.state in _RUNNING
 
     @property
+    def pretraining(self) -> int:
+        """How many of the first iterations are of pre-training: it has no teachers, and the network cannot segment."""
+        return self.history.start.pretraining_iterations if self.history.start is not None else 0
+
+    @property
     def isOurs(self) -> bool:
         """Whether this application has started the training that is under way, and so may end it."""
         return self._process is not None and self._process.isRunning
@@ -277,7 +282,10 @@ class TrainingRun:
         stage = self.history.stage
         if self.state == "training":
             words = _("Training: iteration {iteration} of {iterations}")
-            return words.format(iteration=status.iteration, iterations=status.iterations or "?"), fraction
+            if status.iteration < self.pretraining:
+                words = _("Pre-training until {pretraining}: iteration {iteration} of {iterations}")
+            facts = {"iteration": status.iteration, "iterations": status.iterations or "?"}
+            return words.format(pretraining=self.pretraining, **facts), fraction
         if self.state != "preparing":
             return "", fraction
         if self._isAwaited or stage is None:

@@ -17,7 +17,7 @@ from LCKDSegmentationLib.ProgressDisplay import ProgressDisplay
 from LCKDSegmentationLib.RunButton import ButtonWords, RunButton
 from LCKDSegmentationLib.Views import changeLayout, layoutOf
 
-from .CheckpointWork import TemporaryModel, Work, ignore, newestCheckpoint, rolesOf, splitFor
+from .CheckpointWork import TemporaryModel, Work, ignore, newestCheckpoint, noNetwork, rolesOf, splitFor
 from .EvaluationNodes import (
     EVALUATIONS,
     PICTURE,
@@ -34,6 +34,7 @@ from .EvaluationNodes import (
 )
 from .ModelExport import ModelExport
 from .WatchSection import showAllRows
+from .Wording import casesWords, iterationsWords
 
 if TYPE_CHECKING:
     from lckd.errors import LckdError
@@ -214,19 +215,19 @@ class UseSection:
 
     def _evaluationWords(self, evaluation: Evaluation) -> str:
         assert self._run is not None
-        count = max(evaluation.cases.values())
+        cases = casesWords(max(evaluation.cases.values()))
         name = evaluation.folder.name
-        state = _("{count} iterations").format(count=f"{int(name):,}") if name.isdecimal() else name
+        state = iterationsWords(int(name)) if name.isdecimal() else name
         if name == BEST:
             state = _("the best checkpoint")
         hasTests = "test" in rolesOf(self._run).values()
-        words = _("Mean Dice of {state} on {count} cases that were kept for testing.")
+        words = _("Mean Dice of {state} on {cases} kept for testing.")
         if not hasTests:
             words = _(
-                "Mean Dice of {state} on the {count} cases that elect the teachers, since none was kept for testing:"
-                " the network was chosen by them, and they flatter it."
+                "Mean Dice of {state} on {cases} kept for electing the teachers, since none was kept for testing: the"
+                " election chose the network, so that this flatters it."
             )
-        return words.format(state=state, count=count)
+        return words.format(state=state, cases=cases)
 
     def _compare(self, other: Path) -> None:
         from lckd.errors import UsageError
@@ -282,10 +283,11 @@ class UseSection:
         self.export.update()
 
     def _checkpointProblem(self) -> str:
-        if self._run is None:
+        run = self._panel.logic.current
+        if self._run is None or run is None:
             return _("There is no run to evaluate or to make a model of.")
-        if newestCheckpoint(self._run) is None:
-            return _("The run has saved no checkpoint yet.")
+        if noNetwork(run):
+            return noNetwork(run)
         if self._panel.ui.bestBox.checked and not (self._run / "checkpoints" / "best.pt").is_file():
             return _("The run has no best checkpoint yet: it has elected no teachers.")
         return ""

@@ -12,13 +12,13 @@ from slicer.i18n import tr as _
 
 from LCKDSegmentationLib.ChartViews import showChart
 from LCKDSegmentationLib.Panel import Message, fillTable, prepareTable, setEnabledWithReason
-from LCKDSegmentationLib.ProgressDisplay import timeWords
 from LCKDSegmentationLib.Terminology import REGIONS
 from LCKDSegmentationLib.Views import changeLayout, layoutOf
 
-from .CheckpointWork import newestCheckpoint, rolesOf
+from .CheckpointWork import newestCheckpoint, noNetwork, rolesOf
 from .LatestSegmentation import LatestSegmentation, Wish
 from .WatchNodes import DICE, LOSSES, RATE, TEACHERS, WEIGHTS, showableChart, updateCharts
+from .Wording import durationWords, iterationsWords
 
 if TYPE_CHECKING:
     from lckd_training.watching.events import Election, Weights
@@ -151,7 +151,7 @@ class WatchSection:
         ui, run = self._panel.ui, self._run
         ui.runStateLabel.textFormat = qt.Qt.PlainText
         ui.runStateLabel.text = stateWords(run)
-        ui.throughputLabel.text = throughputWords(run.status) if run is not None and run.isRunning else ""
+        ui.throughputLabel.text = throughputWords(run.status) if run is not None and run.state == "training" else ""
         ui.throughputLabel.setVisible(bool(ui.throughputLabel.text))
         self._showTeachers(run.history.elections[-SHOWN_ELECTIONS - 1 :] if run is not None else [])
         self._showWeights(run.history.weights[-_TREND_TELLINGS:] if run is not None else [])
@@ -207,17 +207,25 @@ class WatchSection:
             return _("There is no run to watch.")
         history = self._run.history
         if key in (DICE, TEACHERS):
-            return "" if history.elections else _("The run has not elected teachers yet.")
+            return "" if history.elections else self._notYet(_("The run has not elected teachers yet."))
         if key == WEIGHTS:
-            return "" if history.weights else _("The run has told no weights yet.")
+            return "" if history.weights else self._notYet(_("The run has told no weights yet."))
         return "" if history.steps else _("The run has done no iteration yet.")
+
+    def _notYet(self, words: str) -> str:
+        """Return why there are no teachers yet: in pre-training there are none."""
+        assert self._run is not None
+        if self._run.history.done >= self._run.pretraining:
+            return words
+        first = _("The first {iterations} are of pre-training, without teachers.")
+        return first.format(iterations=iterationsWords(self._run.pretraining))
 
     def _latestProblem(self) -> str:
         """Return why no case can be segmented with the run; empty if one can."""
         if self._run is None:
             return _("There is no run to watch.")
-        if newestCheckpoint(self._run.folder) is None:
-            return _("The run has saved no checkpoint yet.")
+        if noNetwork(self._run):
+            return noNetwork(self._run)
         if not self._panel.dataCases:
             return _("Check the data first, so that its cases are known.")
         return "" if self._chosenCase() and self._chosenSubset() else _("There is no case with a label.")
@@ -280,16 +288,15 @@ def stateWords(run: TrainingRun | None) -> str:
     """Return in a sentence how a run stands."""
     if run is None:
         return _("No run is watched. Start a training above, or choose the folder of a run.")
-    done = f"{run.history.done:,}"
+    done = iterationsWords(run.history.done)
     message, action = run.errorWords
     return {
         "preparing": run.stage,
         "training": f"{run.stage} ({round(100 * run.fraction)} %)",
-        "finished": _("The training is finished after {iterations} iterations.").format(iterations=done),
-        "interrupted": _("The training is paused after {iterations} iterations.").format(iterations=done),
-        "failed": f"{_('The training has failed after {iterations} iterations.').format(iterations=done)}"
-        f" {message} {action}",
-        "stopped": _("The training stopped after {iterations} iterations; it can be resumed.").format(iterations=done),
+        "finished": _("The training is finished after {iterations}.").format(iterations=done),
+        "interrupted": _("The training is paused after {iterations}.").format(iterations=done),
+        "failed": f"{_('The training has failed after {iterations}.').format(iterations=done)} {message} {action}",
+        "stopped": _("The training stopped after {iterations}; it can be resumed.").format(iterations=done),
     }[run.state].strip()
 
 
@@ -297,11 +304,9 @@ def throughputWords(status: RunStatus | None) -> str:
     """Return how fast a run is, how long it will still take, and what memory it needs, as far as it tells."""
     if status is None or status.steps_per_second is None:
         return ""
-    pace = status.steps_per_second
-    words = [_("{pace:.2g} iterations per second") if pace >= 1 else _("{pace:.2g} seconds per iteration")]
-    words[0] = words[0].format(pace=pace if pace >= 1 else 1 / pace)
+    words = [_("{seconds:.3g} s per iteration").format(seconds=1 / status.steps_per_second)]
     if status.seconds_left is not None:
-        words.append(_("about {time} left").format(time=timeWords(status.seconds_left)))
+        words.append(_("about {time} left").format(time=durationWords(status.seconds_left)))
     if status.memory_mb is not None:
         words.append(_("{memory} MB of memory").format(memory=f"{status.memory_mb:,.0f}"))
     if status.waiting is not None:

@@ -64,6 +64,7 @@ class FakeRun:
     wasAskedToStop: bool = False
     refusal: LckdError | None = None
     secondsLeft: float | None = None
+    pretraining: int = 0
     slots: list[Callable[[Any], None]] = field(default_factory=list)
     history: History = field(default_factory=History)
 

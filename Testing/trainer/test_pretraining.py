@@ -164,6 +164,7 @@ def test_cases_without_a_segmentation_take_part_but_none_of_patients_held_out(da
 
 
 def test_teachers_are_elected_only_after_it(whole: Path) -> None:
+    assert [start["pretraining_iterations"] for start in events(whole, "start")] == [3], "one who watches must know"
     assert [event["iteration"] for event in events(whole, "election")] == [4, 6]
     assert all(step["loss_ckd"] == 0 and step["loss"] == step["loss_task"] for step in events(whole, "step")[:3])
 

@@ -215,6 +215,7 @@ class Trainer:
     def _circumstances(self) -> dict[str, Any]:
         return {
             "iterations": self.config.iterations,
+            "pretraining_iterations": self.config.pretraining_iterations,
             "batch": self.config.batch,
             "device": str(self.device),
             "processes": self.group.size,

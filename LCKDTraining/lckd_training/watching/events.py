@@ -24,6 +24,7 @@ class Start:
 
     iteration: int
     iterations: int | None = None
+    pretraining_iterations: int = 0
     batch: int | None = None
     device: str | None = None
     processes: int = 1

@@ -76,7 +76,7 @@ def test_an_evaluation_is_made_of_a_model_that_is_gone_afterwards(
     logic.last.end(InputError("SOME_CASES_FAILED", "1 of 5 cases cannot be used.", "See evaluation.json."))
     assert temporary_models() == before
     words = panel.ui.evaluateMessageLabel.text
-    assert "2 iterations on 4 cases that were kept for testing" in words
+    assert "2 iterations on 4 cases kept for testing" in words
     assert "1 of 5 cases cannot be used." in words
     assert "Not for clinical use." in words
     table = texts(panel.ui.subsetTable)
@@ -101,6 +101,20 @@ def test_a_run_without_test_cases_is_evaluated_on_those_that_elect_and_that_is_s
     write_evaluation(logic.last.asked.output, 0.5)
     logic.last.end()
     assert "flatter" in panel.ui.evaluateMessageLabel.text
+
+
+def test_what_is_only_pretrained_is_neither_evaluated_nor_exported(
+    panel: TrainingPanel, saved: FakeRun, use: UseSection
+) -> None:
+    ui = panel.ui
+    saved.pretraining = 2
+    use.update()
+    for button in (ui.evaluateButton, ui.exportButton, ui.useButton):
+        assert not button.enabled
+        assert button.toolTip.endswith("first checkpoint after pre-training, which takes 2 iterations.")
+    saved.save(3)
+    use.update()
+    assert all(button.enabled for button in (ui.evaluateButton, ui.exportButton, ui.useButton))
 
 
 @pytest.mark.usefixtures("saved")

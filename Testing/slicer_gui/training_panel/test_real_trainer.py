@@ -199,7 +199,7 @@ def test_a_run_is_evaluated_added_and_used(
     real.ui.evaluateButton.click()
     wait_until(lambda: real.ui.evaluateButton.text == "Evaluate", 120)
     words = real.ui.evaluateMessageLabel.text
-    assert words.startswith("Mean Dice of 4 iterations on 1 cases that were kept for testing."), words
+    assert words.startswith("Mean Dice of 4 iterations on 1 case kept for testing."), words
     assert len(texts(real.ui.subsetTable)) == 16
     assert not real.ui.heatMapLabel.pixmap.isNull()
     assert temporary_models() == before

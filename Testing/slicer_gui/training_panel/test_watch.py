@@ -34,7 +34,7 @@ def test_state_and_pace_are_told_in_words(watch: WatchSection, panel: TrainingPa
     watched.secondsLeft = 125.0
     watch.update()
     assert panel.ui.runStateLabel.text == "Training: iteration 1 of 100 (1 %)"
-    words = "2 seconds per iteration · about 2:05 left · 2,048 MB of memory · 25 % of the time waiting for data"
+    words = "2 s per iteration · about 2 min left · 2,048 MB of memory · 25 % of the time waiting for data"
     assert panel.ui.throughputLabel.text == words
     states = ("preparing", "training", "finished", "interrupted", "stopped")
     told = {stateWords(replace(watched, state=state)) for state in states}
@@ -42,6 +42,25 @@ def test_state_and_pace_are_told_in_words(watch: WatchSection, panel: TrainingPa
     failed = replace(watched, state="failed", errorWords=("The disk is full.", "Free some space and resume."))
     words = "The training has failed after 40 iterations. The disk is full. Free some space and resume."
     assert stateWords(failed) == words
+
+
+def test_in_pretraining_there_are_no_teachers_and_no_segmentation(
+    watch: WatchSection, panel: TrainingPanel, watched: FakeRun
+) -> None:
+    watched.pretraining = 3
+    watched.add(step(0))
+    watched.save(1)
+    watch.update()
+    ui = panel.ui
+    for button in (ui.dicePlotButton, ui.teacherPlotButton, ui.weightsPlotButton):
+        assert button.toolTip == "The first 3 iterations are of pre-training, without teachers."
+    words = "The run can segment from its first checkpoint after pre-training, which takes 3 iterations."
+    assert ui.latestButton.toolTip == words
+    watched.add(step(1), step(2))
+    watched.save(4)
+    watch.update()
+    assert ui.teacherPlotButton.toolTip == "The run has not elected teachers yet."
+    assert ui.latestButton.toolTip == "Check the data first, so that its cases are known."
 
 
 def test_teachers_are_listed_by_election_and_changes_are_bold(
