@@ -13,6 +13,7 @@ from LCKDSegmentationLib.ProgressDisplay import ProgressDisplay
 from LCKDSegmentationLib.RunButton import ButtonWords, RunButton
 
 from .Parameters import dataProblem
+from .Wording import casesWords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ class DataSection:
     def __init__(self, panel: TrainingPanel, lock: Callable[[], str]) -> None:
         self._panel = panel
         self._lock = lock
-        #: The folder or table that was checked.
+        #: The folder or table that is checked or was.
         self._checked = ""
         self._refusal: LckdError | None = None
         ui = panel.ui
@@ -152,7 +153,7 @@ class DataSection:
 
     def _check(self) -> None:
         self._forget()
-        data = self._panel.parameters.data
+        data = self._checked = self._panel.parameters.data
         self._button.begin(self._panel.logic.check(data, lambda event: self._take(data, event), self._finish))
 
     def _take(self, data: str, event: dict[str, Any]) -> None:
@@ -244,7 +245,7 @@ class DataSection:
         }
         words = [_("{count} to learn from").format(count=len(set(trainable) - excluded))]
         words += [text.format(count=count) for text, count in counts.items() if count]
-        counted = _("{count} cases: {words}.").format(count=len(cases), words="; ".join(words))
+        counted = _("{cases}: {words}.").format(cases=casesWords(len(cases)), words="; ".join(words))
         return f"{counted} {self._caseProblem()}".strip()
 
     def _updateChosen(self) -> None:

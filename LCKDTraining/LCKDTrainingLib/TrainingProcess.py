@@ -74,8 +74,12 @@ class Launch:
         :raises OSError: that cannot be written
         """
         temporary = folder / f"{LAUNCH_FILE}.{self.pid}.tmp"
-        temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        os.replace(temporary, folder / LAUNCH_FILE)
+        try:
+            temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            os.replace(temporary, folder / LAUNCH_FILE)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def isAlive(self) -> bool:
         """Whether its process is there; on another computer, whether it was started a short time ago."""

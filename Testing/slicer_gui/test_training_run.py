@@ -61,6 +61,21 @@ def test_a_training_that_was_started_elsewhere_and_has_told_nothing_yet(
     assert bool(run.errorCode) == (state == "failed")
 
 
+def test_a_launch_that_cannot_be_told_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "process.json").mkdir()
+    with pytest.raises(OSError, match=r"process\.json"):
+        Launch(1, "here", 1.0, 0).write(tmp_path)
+    assert os.listdir(tmp_path) == ["process.json"]
+
+
+def test_pretraining_is_told_until_its_end(tmp_path: Path) -> None:
+    run = TrainingRun(write_run(tmp_path, start_event() | {"pretraining_iterations": 2}, step_event(0)))
+    assert (run.pretraining, run.stage) == (2, "Pre-training until 2: iteration 1 of 10")
+    append(tmp_path, step_event(1))
+    run.poll()
+    assert run.stage == "Training: iteration 2 of 10"
+
+
 def test_a_run_of_a_shell_is_told_by_its_start_and_its_events(tmp_path: Path) -> None:
     run = TrainingRun(write_run(tmp_path, start_event(gone_process()), step_event(0)))
     assert (run.state, run.errorWords) == ("stopped", ("", ""))

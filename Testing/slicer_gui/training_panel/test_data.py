@@ -157,6 +157,8 @@ def test_a_check_can_be_cancelled_and_may_fail(
     assert ui.dataMessageLabel.text == "<b>There is no case in &lt;x&gt;.</b> Choose another folder."
     type_in(ui.batchEdit, "4")
     assert "There is no case" in ui.dataMessageLabel.text, "a change elsewhere has taken the message away"
+    widget.panel.parameters.data = ""
+    assert ui.dataMessageLabel.text == "", "this was said of other data"
 
 
 def test_folder_and_table_are_asked_for(widget: TrainingWidget, tmp_path: Path) -> None:
