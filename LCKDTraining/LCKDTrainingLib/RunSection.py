@@ -94,8 +94,9 @@ class RunSection:
         """Show the choices, the run in the chosen folder, and what the buttons do now or why they do nothing."""
         locked = self._panel.setProblem() or self.lock()
         self._folder.update(self._panel.setProblem())
-        hasSplit = _("The run in this folder has its own split.") if self._holdsRun() else ""
-        self._split.update(locked or hasSplit)
+        # One that has failed before it had its split is given another one.
+        hasSplit = self._run is not None and (self._run.folder / "split.json").is_file()
+        self._split.update(locked or (_("The run in this folder has its own split.") if hasSplit else ""))
         setEnabledWithReason(self._panel.ui.deviceSelector, locked, self._deviceTip)
         # One does not know when a training begins whether the application will be closed before its end.
         setEnabledWithReason(self._panel.ui.outlivesBox, "" if self._isOurs() else locked, self._outlivesTip)

@@ -86,6 +86,17 @@ def test_a_training_whose_parameter_set_is_deleted_is_shown_by_the_next_one(
     assert widget.panel.parameters.runFolder == ""
 
 
+def test_a_split_that_is_refused_can_be_replaced_until_the_run_has_its_own(
+    widget: TrainingWidget, run: FakeRun, folder: Path
+) -> None:
+    run.becomes("failed", InputError("BAD_SPLIT", "This is no split.", "Give another one."))
+    assert widget.ui.splitFileEdit.enabled
+    (folder / "split.json").touch()
+    run.becomes("interrupted")
+    assert not widget.ui.splitFileEdit.enabled
+    assert widget.ui.splitFileEdit.toolTip == "The run in this folder has its own split."
+
+
 def test_what_a_run_leaves_out_stays_left_out_in_another_scene(
     widget: TrainingWidget, logic: FakeLogic, run: FakeRun, folder: Path, scene: Any, check: Callable[..., None]
 ) -> None:
