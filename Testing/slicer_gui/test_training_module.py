@@ -87,6 +87,7 @@ def test_reload_reads_library_and_trainer_anew_and_what_is_shared_still_fits(wid
     slicer.modules.lckdtraining.widgetRepresentation = lambda: widget.parent
     panel, closed = widget.panel, []
     close = panel.cleanUp
+    chosen = panel.ui.parameterNodeSelector.addNode()
     panel.cleanUp = lambda: (closed.append(True), close())
     try:
         widget.onReload()
@@ -99,6 +100,7 @@ def test_reload_reads_library_and_trainer_anew_and_what_is_shared_still_fits(wid
         assert issubclass(UsageError, LckdError), "a refusal of the shared library is no longer caught"
         assert closed == [True]
         assert widget.parent.reloads == 1
+        assert widget.panel.panel.parameters.parameterNode is chosen
     finally:
         ours = ("LCKDTraining", "lckd")
         sys.modules.update({name: module for name, module in before.items() if name.startswith(ours)})
