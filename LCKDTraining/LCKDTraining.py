@@ -59,13 +59,6 @@ class LCKDTrainingWidget(ModuleWidget):
 
         return TrainingWidget(self.logic.runner)
 
-    def onReload(self) -> None:
-        """Reload, and show the parameter set again that is chosen."""
-        shown = self.panel.panel.parameters
-        ModuleWidget.onReload(self)
-        if shown is not None:
-            slicer.modules.LCKDTrainingWidget.show(shown.parameterNode)
-
     def isUntouched(self, parameters: TrainingParameters) -> bool:
         """Whether neither cases nor a run are chosen."""
         return not parameters.data and not parameters.runFolder

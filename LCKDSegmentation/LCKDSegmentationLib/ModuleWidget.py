@@ -73,14 +73,21 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.cleanUp()
 
     def onReload(self) -> None:
-        """Reload the files of the module, of its library and of the engine's parts that the application uses."""
+        """Reload the files of the module, of its library and of the engine's parts that the application uses.
+
+        The parameter set that is chosen is shown again.
+        """
+        shown = self.panel.panel.parameters
         for name in [name for name in sys.modules if name.partition(".")[0] in self.reloaded]:
             del sys.modules[name]
         importlib.invalidate_caches()
         ScriptedLoadableModuleWidget.onReload(self)
+        anew = getattr(slicer.modules, f"{self.moduleName}Widget")
         if self.parent.isEntered:
             # Slicer makes a new widget, but does not tell it that the module is open.
-            getattr(slicer.modules, f"{self.moduleName}Widget").enter()
+            anew.enter()
+        if shown is not None:
+            anew.show(shown.parameterNode)
 
     def onParameterNodeChosen(self, node: slicer.vtkMRMLScriptedModuleNode | None) -> None:
         """The user chooses another parameter set, or has deleted the last one."""

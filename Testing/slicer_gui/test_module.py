@@ -127,6 +127,7 @@ def test_reload_reads_the_library_anew(widget: Any) -> None:
     slicer.modules.LCKDSegmentationWidget = widget
     slicer.modules.lckdsegmentation.widgetRepresentation = lambda: widget.parent
     panel, closed, entered = widget.panel, [], []
+    chosen = panel.ui.parameterNodeSelector.addNode()
     close = panel.cleanUp
     widget.enter = lambda: entered.append(widget.parent.reloads)
     panel.cleanUp = lambda: (closed.append(True), close())
@@ -138,6 +139,7 @@ def test_reload_reads_the_library_anew(widget: Any) -> None:
         assert closed == [True]
         assert widget.parent.reloads == 1
         assert entered == [1], "a widget that is made while the module is open is not told so"
+        assert widget.panel.panel.parameters.parameterNode is chosen
     finally:
         ours = ("LCKDSegmentation", "lckd")
         sys.modules.update({name: module for name, module in before.items() if name.startswith(ours)})
