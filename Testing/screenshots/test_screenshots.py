@@ -11,8 +11,9 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "Resources" / "Screenshots"
-COMMAND, TRAINING_COMMAND = (
-    Path(__file__).with_name(name) for name in ("make_screenshots.py", "make_training_screenshots.py")
+COMMAND, TRAINING_COMMAND, WINDOW_COMMAND = (
+    Path(__file__).with_name(name)
+    for name in ("make_screenshots.py", "make_training_screenshots.py", "slicer_window.py")
 )
 DOCUMENTS = ("README.md", "TRAINING.md", "CONTRIBUTING.md")
 
@@ -71,7 +72,7 @@ def test_pictures_are_small_and_shown_and_made_by_the_command() -> None:
     files = sorted(PICTURES.iterdir())
     shown = {target for name in DOCUMENTS for target in links(name) if target.endswith(".png")}
     assert {path.relative_to(ROOT).as_posix() for path in files} == shown
-    commands = "".join(command.read_text(encoding="utf-8") for command in (COMMAND, TRAINING_COMMAND))
+    commands = "".join(command.read_text(encoding="utf-8") for command in (COMMAND, TRAINING_COMMAND, WINDOW_COMMAND))
     assert [path.name for path in files if f'"{path.name}"' not in commands] == []
     assert max(path.stat().st_size for path in files) < 300_000
     assert sum(path.stat().st_size for path in files) < 1_200_000
