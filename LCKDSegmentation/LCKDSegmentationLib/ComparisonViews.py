@@ -121,7 +121,7 @@ class ComparisonViews:
             self._message.try_(lambda: self._showOne(subsets[0]))
 
     def _showOne(self, subset: str) -> None:
-        from .Views import jumpToTumor, showAlone
+        from .Views import allSliceNodes, jumpToTumor, showAlone
 
         parameters = self._panel.parameters
         isFirst = not self._shown and (parameters is None or parameters.segmentation is None)
@@ -129,9 +129,7 @@ class ComparisonViews:
         showAlone(node)
         if isFirst:
             # Nothing has moved the views to the tumor yet.
-            scene, kind = node.GetScene(), "vtkMRMLSliceNode"
-            count = scene.GetNumberOfNodesByClass(kind)
-            jumpToTumor([scene.GetNthNodeByClass(index, kind) for index in range(count)], node)
+            jumpToTumor(allSliceNodes(node.GetScene()), node)
 
     def showDifference(self) -> None:
         """Show where the segmentations of two subsets differ, for the chosen region."""

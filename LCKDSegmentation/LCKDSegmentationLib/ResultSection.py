@@ -104,15 +104,14 @@ class ResultSection:
 
 def showOverVolume(segmentation: slicer.vtkMRMLSegmentationNode, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Show a volume in all slice views, and move them to the middle of what is segmented over it."""
-    from .Views import jumpToTumor, showAlone
+    from .Views import allSliceNodes, jumpToTumor, showAlone
 
     showAlone(segmentation)
     scene = segmentation.GetScene()
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
         composite = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
         composite.SetBackgroundVolumeID(volume.GetID())
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
-    jumpToTumor([scene.GetNthNodeByClass(index, "vtkMRMLSliceNode") for index in range(count)], segmentation)
+    jumpToTumor(allSliceNodes(scene), segmentation)
 
 
 def _volumeRows(node: slicer.vtkMRMLSegmentationNode) -> list[list[str]]:

@@ -195,6 +195,11 @@ def linkSlices(scene: slicer.vtkMRMLScene, sliceNodes: Sequence[slicer.vtkMRMLSl
         composite.SetHotLinkedControl(linked)
 
 
+def allSliceNodes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceNode]:
+    """Return the slice views of all layouts."""
+    return list(_nodesOf(scene, "vtkMRMLSliceNode"))
+
+
 def jumpToTumor(
     sliceNodes: Sequence[slicer.vtkMRMLSliceNode], segmentation: slicer.vtkMRMLSegmentationNode
 ) -> tuple[float, float, float] | None:

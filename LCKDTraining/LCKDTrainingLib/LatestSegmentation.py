@@ -203,7 +203,7 @@ class LatestSegmentation:
         self._followLayout(layout)
         if isMoving:
             center = Views.tumorCenter(case.label or segmentation)
-            _jump(_sliceNodes(scene), center)
+            Views.jumpTo(Views.allSliceNodes(scene), center)
             # New views have no size before the event loop ran.
             qt.QTimer.singleShot(0, lambda: _fit(sliceNodes, center))
 
@@ -236,7 +236,7 @@ def loadCase(panel: TrainingPanel, name: str) -> CaseNodes:
     _showInAllViews(case.grid)
     if case.label is not None:
         Views.showAlone(case.label)
-        _jump(_sliceNodes(scene), Views.tumorCenter(case.label))
+        Views.jumpTo(Views.allSliceNodes(scene), Views.tumorCenter(case.label))
     return case
 
 
@@ -301,17 +301,6 @@ def _isShown(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
     return bool(shown) and Views.compositeOf(scene, shown[0]).GetBackgroundVolumeID() == volume.GetID()
 
 
-def _sliceNodes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceNode]:
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
-    return [scene.GetNthNodeByClass(index, "vtkMRMLSliceNode") for index in range(count)]
-
-
-def _jump(sliceNodes: Sequence[slicer.vtkMRMLSliceNode], center: tuple[float, float, float] | None) -> None:
-    """Show the slices through the tumor. They are not centered there: the image would be cut off at the other side."""
-    for sliceNode in sliceNodes if center is not None else ():
-        sliceNode.JumpSliceByOffsetting(*center)
-
-
 def _fit(sliceNodes: Sequence[slicer.vtkMRMLSliceNode], center: tuple[float, float, float] | None) -> None:
     """Show the whole image in each view, as large as it can be, at the tumor."""
     logic = slicer.app.applicationLogic().GetSliceLogic(sliceNodes[0])
@@ -319,4 +308,4 @@ def _fit(sliceNodes: Sequence[slicer.vtkMRMLSliceNode], center: tuple[float, flo
         return
     logic.FitSliceToBackground()
     Views.alignWithFirst(sliceNodes)
-    _jump(sliceNodes, center)
+    Views.jumpTo(sliceNodes, center)
