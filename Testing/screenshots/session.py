@@ -16,7 +16,7 @@ from slice_views import SliceViews
 #: Size (width, height) of views, in pixels.
 LARGE, SMALL = (440, 420), (440, 318)
 #: Width of what slice views show, in mm.
-FIELD_OF_VIEW = 150.0
+FIELD_OF_VIEW = 175.0
 #: Slice views by layout name. Those of Slicer's standard layout (Red, …) belong to the stand-in of its layout manager.
 SLICES = {name: name for name in ("Axial", "Sagittal", "Coronal")}
 COMPARED = {"LCKD1": "Axial", "LCKD2": "Axial"}
