@@ -136,8 +136,8 @@ class DataSection:
         labeled = [name for name, case in cases.items() if isTrainable(case)]
         if not labeled:
             return _(
-                "No case can be learned from: each needs a label, a map of the tumor drawn by an expert, in a file"
-                " whose name ends in seg."
+                "No case can be learned from: each needs a label, a map of the tumor drawn by an expert, as a file"
+                " whose name ends in seg or, in a table, in the column label."
             )
         if len([name for name in labeled if name not in excluded]) < _FEWEST_CASES:
             return _("Tick at least two cases with labels: some are learned from, others elect the teachers.")
@@ -312,7 +312,12 @@ def detailsOf(case: Mapping[str, Any]) -> str:
     if case["missing"]:
         lines.append(_("Missing: {sequences}.").format(sequences=", ".join(map(_title, case["missing"]))))
     if not case["labels"]:
-        lines.append(_("There is no label; to learn from this case, add a map of its tumor, named …seg.nii.gz."))
+        lines.append(
+            _(
+                "There is no label; to learn from this case, add a map of its tumor, as a file whose name ends in seg"
+                " or, in a table, in the column label."
+            )
+        )
     if case["volumes_ml"]:
         sizes = ", ".join(f"{region} {ml:.1f} mL" for region, ml in case["volumes_ml"].items())
         lines.append(_("Tumor: {sizes}.").format(sizes=sizes))

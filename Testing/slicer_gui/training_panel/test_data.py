@@ -52,7 +52,7 @@ def test_data_without_a_label_say_at_once_what_is_missing(widget: TrainingWidget
     check(checked("a", label=False), checked("b", label=False))
     words = widget.ui.dataMessageLabel.text
     assert words.startswith("2 cases: 0 to learn from; 2 without a label, not used. No case can be learned from:")
-    assert words.endswith("in a file whose name ends in seg.")
+    assert words.endswith("as a file whose name ends in seg or, in a table, in the column label.")
 
 
 def test_data_that_come_back_can_be_trained_with_again(
