@@ -24,6 +24,7 @@ from lckd_training.export import export
 from lckd_training.run import folder as run_folder
 from lckd_training.run.estimate import estimate
 from lckd_training.run.folder import RunFolder
+from lckd_training.run.optimization import Optimization
 from lckd_training.run.train import train
 
 SMOKE = TrainingConfig.preset("smoke").overridden(
@@ -169,6 +170,26 @@ def test_a_loss_that_is_no_number_names_the_case(data: Path, tmp_path: Path) -> 
     assert caught.value.code == "LOSS_NOT_FINITE"
     end = events(tmp_path / "run", "end")[-1]
     assert (end["reason"], end["code"]) == ("failed", "LOSS_NOT_FINITE")
+
+
+def test_a_gradient_that_is_no_number_never_reaches_the_weights(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Optimization.step
+
+    def poisoned(optimization: Optimization, iteration: int) -> float:
+        if iteration == 3:
+            # As it happens where the loss is still a number; after this iteration, a checkpoint is due.
+            optimization._parameters[0].grad[0] = torch.nan
+        return step(optimization, iteration)
+
+    monkeypatch.setattr(Optimization, "step", poisoned)
+    with pytest.raises(LckdError, match=r"gradient is no longer a number, at a patch of [ac]"):
+        train(data, SMOKE, tmp_path / "run")
+    monkeypatch.undo()
+    assert torch.isfinite(weights(tmp_path / "run")).all()
+    train(data, SMOKE, tmp_path / "run", resume=True)
+    assert losses(tmp_path / "run") == losses(whole)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(

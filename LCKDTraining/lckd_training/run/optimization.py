@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from typing import Any
 
 import torch
@@ -59,13 +60,19 @@ class Optimization:
         self._scaler.scale(loss).backward()
 
     def step(self, iteration: int) -> float:
-        """Follow the gradient that was added up, forget it, and return the learning rate."""
+        """Follow the gradient that was added up, forget it, and return the learning rate.
+
+        Raises:
+            FloatingPointError: the gradient is not a number; the weights are as they were. In float16, where that
+                happens now and then, the step is left out instead.
+        """
         rate = learning_rate(iteration, self.config)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._scaler.unscale_(self._optimizer)
-        if self.config.gradient_norm:
-            nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_norm or math.inf)
+        if not self._scaler.is_enabled() and not torch.isfinite(norm):
+            raise FloatingPointError("the gradient is not a number")
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)

@@ -135,7 +135,10 @@ class Trainer:
         values = self.group.sum(np.array([*terms, float(self.should_stop())])) / self.group.size
         if not np.isfinite(values).all():
             raise _not_finite(parts)
-        rate = self.optimization.step(self.iteration)
+        try:
+            rate = self.optimization.step(self.iteration)
+        except FloatingPointError as error:
+            raise _not_finite(parts) from error
         self.reporter.report(
             event="step",
             iteration=self.iteration,
@@ -234,7 +237,8 @@ def _as_event(election: Election, teachers: dict[Region, Sequence]) -> dict[str,
 
 def _not_finite(parts: list[Sample]) -> LckdError:
     cases = ", ".join(dict.fromkeys(name for part in parts for name in part.cases))
-    message = f"The training loss is no longer a number, at a patch of {cases}; the last checkpoint is kept."
+    what = "The training loss or its gradient is no longer a number"
+    message = f"{what}, at a patch of {cases}; the last checkpoint is kept."
     return LckdError("LOSS_NOT_FINITE", message, "Resume with a lower learning rate, and check that case.")
 
 
