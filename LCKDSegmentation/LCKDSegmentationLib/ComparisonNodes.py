@@ -83,7 +83,7 @@ def addComparison(
         scene,
         _("Dice by subset"),
         [subset_title(parse_subset(subset)) for subset in _subsets(rows)],
-        [_shortTitle(subset) for subset in _subsets(rows)],
+        [shortTitle(subset) for subset in _subsets(rows)],
         {region: [_dice(rows, subset, region) for subset in _subsets(rows)] for region in REGIONS},
         (_("Sequences"), _("Dice to {basis}").format(basis=basis)),
     )
@@ -226,8 +226,8 @@ def _addTable(scene: slicer.vtkMRMLScene, name: str, columns: Mapping[str, list[
     return table
 
 
-def _shortTitle(subset: str) -> str:
-    """The title of a subset as short as an axis needs it: ``F+T1c``."""
+def shortTitle(subset: str) -> str:
+    """Return the title of a subset as short as an axis or the bar of a view needs it: ``F+T1c``."""
     return "+".join("F" if one is Sequence.FLAIR else one.title for one in parse_subset(subset))
 
 

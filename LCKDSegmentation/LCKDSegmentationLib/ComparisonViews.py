@@ -177,6 +177,7 @@ class ComparisonViews:
 
     def _showSideBySide(self, subsets: list[str], count: int) -> None:
         from . import Views
+        from .ComparisonNodes import shortTitle
 
         grid, scene = gridOf(self._run), self._run.job.scene
         layout = Views.layoutOf(scene)
@@ -185,7 +186,7 @@ class ComparisonViews:
         Views.showSideBySide(layout, Views.TWO_UP_LAYOUT if count == 2 else Views.FOUR_UP_LAYOUT)
         nodes = [self._segmentationOf(subset) for subset in subsets]
         Views.showAlone(nodes[0])
-        panels = [Views.Panel(grid, node, _title(subset)) for node, subset in zip(nodes, subsets, strict=True)]
+        panels = [Views.Panel(grid, node, shortTitle(subset)) for node, subset in zip(nodes, subsets, strict=True)]
         sliceNodes = Views.comparisonSliceNodes(scene, count)
         Views.showPanels(scene, sliceNodes, panels)
         center = Views.jumpToTumor(sliceNodes, nodes[0])

@@ -224,6 +224,8 @@ def test_comparison_fills_its_table_and_shows_rows(
     slicer.app.processEvents()
     assert fitted == [2, 4]
     assert manager.sliceViewNames() == ("LCKD1", "LCKD2", "LCKD3", "LCKD4")
+    labels = {node.GetLayoutName(): node.GetLayoutLabel() for node in nodes_of(scene, "vtkMRMLSliceNode")}
+    assert (labels["LCKD1"], labels["LCKD2"]) == ("F", "T1c"), "longer ones are cut off in the bar of a view"
     assert not flair.GetDisplayNode().IsDisplayableInView("vtkMRMLSliceNodeRed")
     ui.formerLayoutButton.click()
     assert manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
