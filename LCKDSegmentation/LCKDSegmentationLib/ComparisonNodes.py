@@ -227,7 +227,7 @@ def _addTable(scene: slicer.vtkMRMLScene, name: str, columns: Mapping[str, list[
 
 
 def shortTitle(subset: str) -> str:
-    """Return the title of a subset as short as an axis or the bar of a view needs it: ``F+T1c``."""
+    """Return the title of a subset as short as an axis needs it: ``F+T1c``."""
     return "+".join("F" if one is Sequence.FLAIR else one.title for one in parse_subset(subset))
 
 

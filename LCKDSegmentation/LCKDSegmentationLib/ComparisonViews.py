@@ -177,7 +177,6 @@ class ComparisonViews:
 
     def _showSideBySide(self, subsets: list[str], count: int) -> None:
         from . import Views
-        from .ComparisonNodes import shortTitle
 
         grid, scene = gridOf(self._run), self._run.job.scene
         layout = Views.layoutOf(scene)
@@ -186,7 +185,7 @@ class ComparisonViews:
         Views.showSideBySide(layout, Views.TWO_UP_LAYOUT if count == 2 else Views.FOUR_UP_LAYOUT)
         nodes = [self._segmentationOf(subset) for subset in subsets]
         Views.showAlone(nodes[0])
-        panels = [Views.Panel(grid, node, shortTitle(subset)) for node, subset in zip(nodes, subsets, strict=True)]
+        panels = [Views.Panel(grid, node, barTitle(subset)) for node, subset in zip(nodes, subsets, strict=True)]
         sliceNodes = Views.comparisonSliceNodes(scene, count)
         Views.showPanels(scene, sliceNodes, panels)
         center = Views.jumpToTumor(sliceNodes, nodes[0])
@@ -286,6 +285,15 @@ def writeRows(run: CompareRun, path: Path) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([getattr(row, column) for column in COLUMNS] for row in run.outcome.rows)
+
+
+def barTitle(subset: str) -> str:
+    """Return the title of a subset as short as the bar of a slice view needs it: ``F+T1c``."""
+    from lckd.sequences import SEQUENCES, parse_subset
+
+    from .ComparisonNodes import shortTitle
+
+    return _("all four") if parse_subset(subset) == SEQUENCES else shortTitle(subset)
 
 
 def _title(subset: str) -> str:

@@ -12,6 +12,7 @@ from phantoms import write_case, write_tiny_model
 from PIL import Image
 from stand_ins import plot_widgets
 
+from LCKDSegmentationLib.ComparisonViews import barTitle
 from LCKDSegmentationLib.Parameters import Division, Rerun
 from LCKDSegmentationLib.Views import tumorCenter
 
@@ -226,6 +227,7 @@ def test_comparison_fills_its_table_and_shows_rows(
     assert manager.sliceViewNames() == ("LCKD1", "LCKD2", "LCKD3", "LCKD4")
     labels = {node.GetLayoutName(): node.GetLayoutLabel() for node in nodes_of(scene, "vtkMRMLSliceNode")}
     assert (labels["LCKD1"], labels["LCKD2"]) == ("F", "T1c"), "longer ones are cut off in the bar of a view"
+    assert [barTitle(name) for name in ("t1+t1c+t2", "flair+t1+t1c+t2")] == ["T1+T1c+T2", "all four"]
     assert not flair.GetDisplayNode().IsDisplayableInView("vtkMRMLSliceNodeRed")
     ui.formerLayoutButton.click()
     assert manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
