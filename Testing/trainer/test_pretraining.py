@@ -20,6 +20,7 @@ from lckd_training.method.masking import CUBE, Hiding, draw_hiding
 from lckd_training.method.objective import Objective
 from lckd_training.method.reconstruction import Reconstruction
 from lckd_training.method.sampling import Sample
+from lckd_training.run.estimate import estimate
 from lckd_training.run.folder import RunFolder
 from lckd_training.run.optimization import Optimization
 from lckd_training.run.train import train
@@ -121,6 +122,20 @@ def test_it_learns_to_fill_in_one_sequence_from_another() -> None:
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
 
 
+def test_the_average_of_the_weights_begins_anew_with_segmentation() -> None:
+    torch.manual_seed(0)
+    network = build_network(TINY)
+    config = TrainingConfig(patch=16, pretraining_iterations=50, iterations=100, average=0.99, learning_rate=0.1)
+    objective = Objective(network, config)
+    optimization = Optimization(objective, network, config, CPU)
+    before = [parameter.clone() for parameter in optimization.average.parameters()]
+    loss, _ = objective(made_sample(), [(FLAIR,)], {})
+    optimization.backward(loss)
+    optimization.step(50)
+    for old, new, kept in zip(before, network.parameters(), optimization.average.parameters(), strict=True):
+        assert torch.allclose(kept, torch.lerp(old, new, 0.9)), "as in the first iteration of all"
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three labeled cases, one without labels, and one without labels of the patient who is tested on."""
@@ -197,6 +212,11 @@ def test_a_run_starts_from_what_another_was_pretrained_to(data: Path, tmp_path: 
     assert after is not None
     for key, value in before["average"].items():
         assert torch.equal(after["objective"][f"network.{key}"], value), key
+
+
+def test_the_estimate_is_of_segmentation(data: Path) -> None:
+    long = SMOKE.overridden(["iterations=50", "pretraining_iterations=30"])
+    assert estimate(data, long, "cpu").iterations == 50
 
 
 def test_more_pretraining_than_iterations_is_refused() -> None:
