@@ -9,14 +9,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from phantoms import make_case, write_case
 
-from lckd import Case, prepare
+from lckd import Case, geometry, images, labels, prepare
+from lckd import case as reading
 from lckd.discovery import CaseFiles, find_case
 from lckd.errors import InputError, OutOfMemoryError, OutputError
+from lckd.images import not_writable
 from lckd.sequences import SEQUENCES, Sequence, parse_subset
 from lckd_training.data import cache as caching
 from lckd_training.data.cache import prepare_cases
@@ -117,11 +121,29 @@ def test_a_change_of_the_same_size_at_once_is_seen(data: Path, tmp_path: Path) -
     assert prepare_cases([find_case(data / "a")], tmp_path / "cache")[0].fingerprint != first.fingerprint
 
 
+def test_files_that_change_places_are_seen(data: Path, tmp_path: Path) -> None:
+    """Files that are not compressed have one size, and those that were unpacked together often one time."""
+    files = [data / name / "flair.nii" for name in "ab"]
+    for file, seed in zip(files, (3, 4), strict=True):
+        file.with_name("flair.nii.gz").unlink()
+        sitk.WriteImage(make_case(seed).images[Sequence.FLAIR], str(file))
+        os.utime(file, (1.6e9, 1.6e9))
+    before = [case.fingerprint for case in prepare_cases(find_labeled(data), tmp_path / "cache")[:2]]
+    files[0].rename(data / "kept")
+    files[1].rename(files[0])
+    (data / "kept").rename(files[1])
+    after = prepare_cases(find_labeled(data), tmp_path / "cache")
+    assert not set(before) & {case.fingerprint for case in after}
+    expected = prepare.prepare(Case.from_folder(data / "a")).arrays[Sequence.FLAIR]
+    assert np.array_equal(after[0].images[Sequence.FLAIR], expected.astype(np.float16))
+
+
+@pytest.mark.parametrize("module", [prepare, images, reading, labels, geometry])
 def test_cases_are_built_again_when_program_or_settings_change(
-    built: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+    built: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:
     assert built() == ["a", "b", "c"]
-    monkeypatch.setattr(prepare, "__file__", __file__)
+    monkeypatch.setattr(module, "__file__", __file__)
     assert built() == ["a", "b", "c"]
     monkeypatch.setattr(prepare, "MARGIN_MM", 2)
     assert built() == ["a", "b", "c"]
@@ -147,6 +169,19 @@ def test_files_that_have_not_changed_are_not_read_again(
     assert len(read) == 13
     prepare_cases(find_labeled(data), tmp_path / "cache")
     assert len(read) == 13
+
+
+def test_a_cache_that_may_only_be_read_is_used(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the files have other times, as in a copy, so that they are read again."""
+    prepare_cases(find_labeled(data), tmp_path / "cache")
+    for path in data.rglob("*.nii.gz"):
+        age(path, 7200)
+
+    def refuse(path: Path) -> None:
+        raise not_writable(path)
+
+    monkeypatch.setattr("lckd_training.data.file_hashes.writing", refuse)
+    assert [case.name for case in prepare_cases(find_labeled(data), tmp_path / "cache")] == ["a", "b", "c"]
 
 
 _KILLED_WHILE_WRITING = """

@@ -29,11 +29,12 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from lckd import geometry, labels, reference
+from lckd import case as reading
+from lckd import geometry, images, labels, reference
 from lckd import prepare as preparation
 from lckd.case import Case
 from lckd.discovery import CaseFiles
-from lckd.errors import InputError, OutOfMemoryError
+from lckd.errors import InputError, OutOfMemoryError, OutputError
 from lckd.images import not_writable
 from lckd.labels import REGIONS
 from lckd.locking import hold
@@ -45,7 +46,7 @@ from .file_hashes import FileHash, add_hashes, hash_file, known_hash, read_hashe
 
 TUMOR_VOXELS = 3000
 #: What the arrays of a case depend on beside its files.
-_PROGRAM = (preparation, geometry, labels, reference, cases, sys.modules[__name__])
+_PROGRAM = (preparation, reading, images, geometry, labels, reference, cases, sys.modules[__name__])
 _HASHES = "hashes.json"
 #: Temporary folders: of a case that is being built, and of what is being removed.
 _BUILDING = ".building-"
@@ -139,7 +140,9 @@ def prepare_cases(
             progress(len(built) / len(missing), case.name)
     finally:
         if fresh:
-            add_hashes(folder / _HASHES, fresh)
+            # They only spare the next run the reading of the files, and the cache may be one that may only be read.
+            with contextlib.suppress(OutputError):
+                add_hashes(folder / _HASHES, fresh)
     return [case or built[number] for number, case in enumerate(ready)]
 
 

@@ -1,4 +1,4 @@
-"""SHA-256 of the content of files, remembered by path, size and time of change."""
+"""SHA-256 of the content of files, remembered by path, size and times of change."""
 
 from __future__ import annotations
 
@@ -18,11 +18,25 @@ _SETTLED_NS = 2 * 10**9
 
 @dataclass(frozen=True)
 class FileHash:
-    """The SHA-256 of a file as it was at a time: of that size in bytes, last changed then (ns)."""
+    """The SHA-256 of a file as it was at a time.
+
+    Attributes:
+        size: in bytes.
+        changed: when its content was last changed, in ns. A file that takes the place of another brings its own time,
+            which may be the same, as after unpacking.
+        placed: when it was last changed, moved or linked, in ns.
+        sha256: of its content.
+    """
 
     size: int
     changed: int
+    placed: int
     sha256: str
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """By which it is told, without reading the file, whether this is still its hash."""
+        return self.size, self.changed, self.placed
 
 
 def hash_file(path: Path) -> FileHash:
@@ -31,7 +45,7 @@ def hash_file(path: Path) -> FileHash:
     Raises:
         InputError: it is gone or cannot be read.
     """
-    size, changed = _stamp(path)
+    stamp = _stamp(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as stream:
@@ -39,24 +53,27 @@ def hash_file(path: Path) -> FileHash:
                 digest.update(block)
     except OSError as error:
         raise _unreadable(path) from error
-    return FileHash(size, changed, digest.hexdigest())
+    return FileHash(*stamp, digest.hexdigest())
 
 
 def known_hash(path: Path, hashes: Mapping[str, FileHash]) -> FileHash | None:
-    """The remembered hash of a file if it has not changed since, from its size and time of change.
+    """The remembered hash of a file if it has not changed since, from its size and times of change.
 
     Raises:
         InputError: it is gone or cannot be read.
     """
     remembered, stamp = hashes.get(str(path)), _stamp(path)
-    return remembered if remembered and (remembered.size, remembered.changed) == stamp else None
+    return remembered if remembered and remembered.stamp == stamp else None
 
 
 def read_hashes(path: Path) -> dict[str, FileHash]:
     """Hashes by path; none if they cannot be read, since they can be found out again."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        return {name: FileHash(int(size), int(changed), str(digest)) for name, (size, changed, digest) in told.items()}
+        return {
+            name: FileHash(int(size), int(changed), int(placed), str(digest))
+            for name, (size, changed, placed, digest) in told.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
@@ -69,16 +86,16 @@ def add_hashes(path: Path, fresh: Mapping[str, FileHash]) -> None:
     """
     settled = {name: one for name, one in fresh.items() if time.time_ns() - one.changed > _SETTLED_NS}
     with writing(path) as temporary:
-        every = {name: (one.size, one.changed, one.sha256) for name, one in (read_hashes(path) | settled).items()}
+        every = {name: (*one.stamp, one.sha256) for name, one in (read_hashes(path) | settled).items()}
         temporary.write_text(json.dumps(every), encoding="utf-8")
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int, int]:
     try:
         status = path.stat()
     except OSError as error:
         raise _unreadable(path) from error
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _unreadable(path: Path) -> InputError:
