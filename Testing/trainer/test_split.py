@@ -167,6 +167,7 @@ def test_older_files_with_names_only_are_read(tmp_path: Path) -> None:
         ('{"train": ["a"], "election": ["b"]}', "BAD_SPLIT"),
         ('{"train": ["a"], "election": ["b"], "test": [], "drawn": {"seed": 1}}', "BAD_SPLIT"),
         ('{"train": ["a", "b"], "election": ["b"], "test": []}', "TWO_ROLES"),
+        ('{"train": "ab", "election": ["c"], "test": []}', "BAD_SPLIT"),
     ],
 )
 def test_what_is_no_split_is_refused(tmp_path: Path, text: str | None, code: str) -> None:
@@ -233,3 +234,15 @@ def test_the_command_writes_a_split_for_each_fold(command: Callable[..., Any], d
         assert (split.drawn.seed, split.drawn.folds, split.drawn.fold, split.drawn.unlabeled) == (5, 3, fold, 1)
         assert one["patients"] == split.drawn.patients
         assert one["cases"] == {role: len(names) for role, names in split.roles.items()}
+
+
+def test_a_case_that_cannot_be_used_is_left_out(command: Callable[..., Any], tmp_path: Path) -> None:
+    for name in "abcd":
+        write_case(tmp_path / "data" / name)
+    (tmp_path / "data" / "b" / "seg.nii.gz").write_bytes(b"no image")
+    refused = command("data", "split", tmp_path / "data", "-o", tmp_path / "split.json")
+    assert (refused.status, "b: seg.nii.gz cannot be read" in refused.err) == (3, True)
+    options = ("--exclude", "b", "--exclude", "c")
+    assert command("data", "split", tmp_path / "data", "-o", tmp_path / "split.json", *options).status == 0
+    split = Split.read(tmp_path / "split.json")
+    assert sorted(split.train + split.election) == ["a", "d"]

@@ -29,15 +29,24 @@ if TYPE_CHECKING:
     help="Share of the patients not in the test role who elect the teachers; 0.2 without it, as in the paper.",
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed, another split.")
+@click.option("--exclude", multiple=True, metavar="CASE", help="Leave out a case; may be given several times.")
 @json_option
 def split(
-    root: Path, output: Path, folds: int | None, election_share: float | None, seed: int | None, as_json: bool
+    root: Path,
+    output: Path,
+    folds: int | None,
+    election_share: float | None,
+    seed: int | None,
+    exclude: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Divide the labeled cases among training, teacher election and test, and write who is what to a file.
 
     All scans of a patient are in one role. Enhancing tumor, grade and site, as far as they are known, are spread over
     the roles evenly. Without --folds there is no test role. With --folds, each patient is in the test role of one of
     the splits. Who elects is never trained on.
+
+    A case that cannot be used ends the command; leave it out, here with --exclude and in training with --set exclude.
 
     \b
     Examples:
@@ -55,7 +64,8 @@ def split(
     config = TrainingConfig.from_dict({key: value for key, value in given.items() if value is not None})
     files = [output / f"split-{fold}.json" for fold in range(folds)] if folds else [output]
     _check_free(files)
-    facts = read_facts(find_dataset(root), lambda done, name: console.progress("read", done, name))
+    cases = [case for case in find_dataset(root) if case.name not in exclude]
+    facts = read_facts(cases, lambda done, name: console.progress("read", done, name))
     splits = [Split.draw(facts, dataclasses.replace(config, fold=fold)) for fold in range(len(files))]
     words = []
     for path, one in zip(files, splits, strict=True):

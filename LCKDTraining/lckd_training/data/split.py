@@ -149,13 +149,24 @@ class Split:
         try:
             told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             drawn = Draw(**told["drawn"]) if told.get("drawn") else None
-            train, election, test = (tuple(map(str, told[role])) for role in ROLES)
+            train, election, test = (_names(told[role]) for role in ROLES)
         except OSError as error:
             message = f"{path} does not exist, or cannot be read."
             raise InputError("FILE_NOT_FOUND", message, action) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError("BAD_SPLIT", f"{path} is not a split of cases.", action) from error
         return Split(train, election, test, drawn)
+
+
+def _names(told: Any) -> tuple[str, ...]:
+    """The names of a role as a file has them.
+
+    Raises:
+        TypeError: they are not a list.
+    """
+    if not isinstance(told, list):
+        raise TypeError(told)
+    return tuple(map(str, told))
 
 
 @dataclass(frozen=True)
