@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 from phantoms import MadeCase, make_case, write_case
 
 
@@ -10,6 +11,19 @@ from phantoms import MadeCase, make_case, write_case
 def made() -> MadeCase:
     """A made case in memory. Not to be changed."""
     return make_case()
+
+
+@pytest.fixture(scope="session")
+def others() -> list[MadeCase]:
+    """Made cases of two other patients: other noise, and the tumor is elsewhere. Not to be changed."""
+    return [_of_another(seed) for seed in (1, 2)]
+
+
+def _of_another(seed: int) -> MadeCase:
+    made = make_case(seed)
+    labels = sitk.CyclicShift(made.labels, [seed, 0, 0])
+    labels.CopyInformation(made.labels)
+    return MadeCase(made.images, labels)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from made_data import check, check_one, relabeled
+from made_data import check, check_one, relabeled, write, write_csv
 from phantoms import MadeCase, write_case
 
 from lckd.errors import InputError
@@ -16,6 +16,8 @@ from lckd.images import ImageFile, read_grid
 from lckd.labels import LabelConvention
 from lckd.nifti import has_full_length
 from lckd.sequences import SEQUENCES, parse_subset
+from lckd_training.data.cases import find_labeled, read_facts
+from lckd_training.data.datasets import find_dataset
 
 FLAIR, T1, T1C, T2 = SEQUENCES
 B21, B24 = LabelConvention.BRATS2021, LabelConvention.BRATS2024
@@ -75,10 +77,10 @@ DEEP_FAULTS = {
 
 
 @pytest.mark.parametrize("code", [*FAULTS, *DEEP_FAULTS])
-def test_a_fault_names_the_file_and_the_remedy(case: Path, command: Any, code: str) -> None:
+def test_a_fault_names_the_file_and_the_remedy(case: Path, others: list[MadeCase], command: Any, code: str) -> None:
     name, spoil = (FAULTS | DEEP_FAULTS)[code]
     spoil(case / name)
-    write_case(case.with_name("q"))
+    write_case(case.with_name("q"), others[0])
     if code in DEEP_FAULTS:
         assert check(case.parent)[0].usable
     bad, good = check(case.parent, deep=code in DEEP_FAULTS)
@@ -112,9 +114,12 @@ def test_folders_that_do_not_say_which_file_is_meant(case: Path) -> None:
     assert found == {"p": [("SEQUENCE_TWICE", True)], "s": [("REFERENCE_TWICE", True)]}
 
 
-def test_two_cases_of_one_name(case: Path) -> None:
+def test_two_cases_of_one_name_are_told_by_their_places(case: Path) -> None:
     shutil.copytree(case, case.parent / "other" / "p")
-    assert [[fault.code for fault in one.faults] for one in check(case.parent)] == [["CASE_TWICE"]] * 2
+    there, here = check(case.parent)
+    assert [[fault.code for fault in one.faults] for one in (there, here)] == [["CASE_TWICE"]] * 2
+    assert "in p." in there.faults[0].message
+    assert "in other/p." in here.faults[0].message
 
 
 def test_3_and_4_in_one_file(made: MadeCase, tmp_path: Path) -> None:
@@ -129,6 +134,56 @@ def test_3_and_4_in_one_file(made: MadeCase, tmp_path: Path) -> None:
     assert fault.code == "LABELS_MIXED"
     assert "brats2021 has 4 alone" in fault.message
     assert check_one(tmp_path, convention=B24).findings == []
+
+
+@pytest.mark.parametrize("change", [lambda a: np.where(a == 3, 4, a), lambda a: np.where(a == 1, 7, a)])
+def test_what_is_to_be_done_about_labels_without_a_meaning_works_in_training_too(case: Path, change: Any) -> None:
+    with_array(case / "seg.nii.gz", change)
+    (fault,) = check_one(case.parent).faults
+    with pytest.raises(InputError) as refused:
+        read_facts(find_dataset(case.parent))
+    assert refused.value.code == fault.code
+    assert fault.action.startswith(refused.value.action)
+    assert "in a CSV file with the column convention" in refused.value.action
+    assert "--reference-labels" not in refused.value.action
+
+
+def test_a_segmentation_of_several_volumes_is_told_as_one(case: Path) -> None:
+    as_four_volumes(case / "seg.nii.gz")
+    (fault,) = check_one(case.parent).faults
+    assert (fault.code, fault.action) == ("NOT_3D", "Give the segmentation as one 3-D label map.")
+
+
+def test_a_mask_of_the_whole_tumor_is_doubted(case: Path) -> None:
+    with_array(case / "seg.nii.gz", lambda array: (array > 0).astype(np.uint8))
+    one = check_one(case.parent)
+    assert (one.usable, [finding.code for finding in one.findings]) == (True, ["ONE_LABEL"])
+
+
+PEDIATRIC = ({1: 1, 2: 2, 3: 3}, {1: 1, 2: 2, 3: 4}, {1: 1, 2: 2, 3: 1})
+
+
+@pytest.mark.parametrize("values", PEDIATRIC)
+def test_labels_that_changed_their_meaning_are_not_guessed(
+    made: MadeCase, tmp_path: Path, values: dict[int, int]
+) -> None:
+    name = "BraTS-PED-00012-000"
+    files = {"t1": tmp_path / name / f"{name}-t1n.nii.gz", "seg": tmp_path / name / f"{name}-seg.nii.gz"}
+    write(made, files, values)
+    one = check_one(tmp_path)
+    assert [(fault.code, fault.file) for fault in one.faults] == [("LABELS_CHANGED", f"{name}/{name}-seg.nii.gz")]
+    assert (one.present, one.labels) == ((T1,), None)
+    with pytest.raises(InputError, match=f"^{name}: Under the same names") as refused:
+        find_labeled(tmp_path)
+    assert refused.value.code == "LABELS_CHANGED"
+    row = {"case": name, "t1": str(files["t1"]), "label": str(files["seg"]), "convention": ""}
+    with pytest.raises(InputError, match="Under the same names"):
+        find_labeled(write_csv(tmp_path / "cases.csv", row))
+    assert find_labeled(write_csv(tmp_path / "cases.csv", row | {"convention": "brats2023"}))
+    if values == PEDIATRIC[0]:
+        assert check_one(tmp_path, convention=LabelConvention.BRATS2023).findings == []
+    files["seg"].unlink()
+    assert check_one(tmp_path).findings == []
 
 
 def test_what_is_allowed_is_said(made: MadeCase, tmp_path: Path) -> None:

@@ -68,16 +68,19 @@ def test_brats_2020_takes_grade_and_site_from_its_list(made: MadeCase, tmp_path:
     assert (one.case.patient, one.case.site, one.case.grade) == (name, "CBICA", "LGG")
 
 
-def test_upenn_has_its_segmentations_elsewhere_and_the_experts_come_first(made: MadeCase, tmp_path: Path) -> None:
+def test_upenn_has_its_segmentations_elsewhere_and_the_experts_come_first(
+    made: MadeCase, others: list[MadeCase], tmp_path: Path
+) -> None:
     root = tmp_path / "NIfTI-files"
-    for name in ("UPENN-GBM-00001_11", "UPENN-GBM-00002_11", "UPENN-GBM-00002_21"):
+    names = ("UPENN-GBM-00001_11", "UPENN-GBM-00002_11", "UPENN-GBM-00002_21")
+    for name, one in zip(names, (made, *others), strict=True):
         titles = {"flair": "FLAIR", "t1": "T1", "t1c": "T1GD", "t2": "T2"}
-        write(made, {s: root / "images_structural" / name / f"{name}_{t}.nii.gz" for s, t in titles.items()})
+        write(one, {s: root / "images_structural" / name / f"{name}_{t}.nii.gz" for s, t in titles.items()})
         unstripped = root / "images_structural_unstripped" / name / f"{name}_T1_unstripped.nii.gz"
-        write(made, {"t1": unstripped})
-    for name in ("UPENN-GBM-00001_11", "UPENN-GBM-00002_11"):
+        write(one, {"t1": unstripped})
+    for name, one in zip(names[:2], (made, *others), strict=False):
         automatic = root / "automated_segm" / f"{name}_automated_approx_segm.nii.gz"
-        write(made, {"seg": automatic}, AS_2021)
+        write(one, {"seg": automatic}, AS_2021)
     write(made, {"seg": root / "images_segm" / "UPENN-GBM-00001_11_segm.nii.gz"}, AS_2021)
     expert, automatic, none = check(root)
     assert expert.case.files.labels.parent.name == "images_segm"
@@ -88,10 +91,10 @@ def test_upenn_has_its_segmentations_elsewhere_and_the_experts_come_first(made: 
     assert all(one.usable and one.case.site == "UPENN" for one in (expert, automatic, none))
 
 
-def test_decathlon(made: MadeCase, tmp_path: Path) -> None:
+def test_decathlon(made: MadeCase, others: list[MadeCase], tmp_path: Path) -> None:
     root = tmp_path / "Task01_BrainTumour"
     write_decathlon(root, "BRATS_001", made)
-    write_decathlon(root, "BRATS_485", made, labels=False)
+    write_decathlon(root, "BRATS_485", others[0], labels=False)
     write(made, {"t1": root / "imagesTr" / "BRATS_002.nii.gz"})
     good, bad, unlabeled = check(root, deep=True)
     assert good.findings == []
@@ -127,12 +130,12 @@ def test_a_table_of_cases(made: MadeCase, tmp_path: Path, delimiter: str) -> Non
 
 
 def test_a_bad_line_of_a_table_does_not_hide_the_others(made: MadeCase, tmp_path: Path) -> None:
-    write(made, {"t1": tmp_path / "t1.nii.gz"})
+    write(made, {"t1": tmp_path / "t1.nii.gz", "t2": tmp_path / "t2.nii.gz"})
     rows = [
         {"case": "good", "t1": "t1.nii.gz", "t2": "", "convention": ""},
         {"case": "gone", "t1": "elsewhere/t1.nii.gz", "t2": "", "convention": ""},
         {"case": "none", "t1": "", "t2": "", "convention": ""},
-        {"case": "twice", "t1": "t1.nii.gz", "t2": "t1.nii.gz", "convention": ""},
+        {"case": "twice", "t1": "t2.nii.gz", "t2": "t2.nii.gz", "convention": ""},
         {"case": "", "t1": "t1.nii.gz", "t2": "", "convention": ""},
         {"case": "odd", "t1": "t1.nii.gz", "t2": "", "convention": "brats2077"},
     ]
@@ -142,9 +145,37 @@ def test_a_bad_line_of_a_table_does_not_hide_the_others(made: MadeCase, tmp_path
         "gone": ["FILE_NOT_FOUND"],
         "none": ["NO_SEQUENCE"],
         "twice": ["SAME_IMAGE"],
-        "line 5": ["NO_CASE_NAME"],
+        "line 6": ["NO_CASE_NAME"],
         "odd": ["BAD_CONVENTION"],
     }
+
+
+def test_a_table_from_windows(made: MadeCase, tmp_path: Path) -> None:
+    """Backslashes between folders, semicolons, a mark at the start, empty lines as spreadsheets leave them."""
+    write(made, {"t1": tmp_path / "p 1" / "t1.nii.gz", "seg": tmp_path / "p 1" / "mask.nii.gz"})
+    text = "\ufeffcase;t1;seg\r\n;;\r\na;p 1\\t1.nii.gz;p 1\\mask.nii.gz\r\n ; ;\r\n"
+    (tmp_path / "cases.csv").write_bytes(text.encode())
+    one = check_one(tmp_path / "cases.csv")
+    assert (one.case.name, one.findings) == ("a", [])
+    assert one.labels is not None
+
+
+def test_a_line_with_a_comma_too_many_is_refused(made: MadeCase, tmp_path: Path) -> None:
+    """Its cells would be taken for those of other columns."""
+    write(made, {"t1": tmp_path / "t1.nii.gz"})
+    (tmp_path / "cases.csv").write_text("case,t1,t2\na,t1.nii.gz,,,\n\nRoe, Jim,,t1.nii.gz\n")
+    good, bad = check(tmp_path / "cases.csv")
+    assert good.findings == []
+    assert [(fault.code, fault.message) for fault in bad.faults] == [
+        ("BAD_LINE", "Line 4 has more cells than the first line.")
+    ]
+
+
+def test_a_file_that_is_no_table_is_no_missing_folder(tmp_path: Path) -> None:
+    (tmp_path / "cases.xlsx").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"cases\.xlsx is neither a folder nor a CSV file") as refused:
+        find_dataset(tmp_path / "cases.xlsx")
+    assert refused.value.code == "NOT_A_DATASET"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +187,11 @@ def test_a_bad_line_of_a_table_does_not_hide_the_others(made: MadeCase, tmp_path
         ("case,t1ce,t1c\na,b,c\n", "BAD_TABLE", "two columns for t1c"),
         ("case,t1\n", "NO_CASE", "lists no case"),
         (b"case,t1\n\xff,\xfe\n", "BAD_TABLE", "UTF-8"),
+        ("case,t1\na,b\0\n", "BAD_TABLE", "not a text file"),
+        ('case,t1\na,"b\nc,d\n', "BAD_TABLE", "quotation mark too many or too few, by line 3"),
+        ('case,t1\na,"b" c\n', "BAD_TABLE", "quotation mark too many or too few, by line 2"),
+        ('case,t1\na,"b\n' + "c,d\n" * 50000, "BAD_TABLE", "quotation mark"),
+        ("case,label,t1,seg\na,b,c,d\n", "BAD_TABLE", "two columns for label"),
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path: Path, text: str | bytes, code: str, words: str) -> None:

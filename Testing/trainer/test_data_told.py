@@ -138,7 +138,7 @@ def test_a_line_of_a_table_is_named_once(made: MadeCase, tmp_path: Path, command
     faults = [line for line in done.out.splitlines() if line.startswith("  ")]
     assert faults == [
         "  none: cases.csv: The table names no image of the case. Fill in one, or delete the line. [NO_SEQUENCE]",
-        "  line 2: cases.csv: The case has no name. Fill in the column case. [NO_CASE_NAME]",
+        "  line 3: cases.csv: The case has no name. Fill in the column case. [NO_CASE_NAME]",
         "  odd: cases.csv: 'brats2077' in the column convention is not known. "
         "Write one of brats2023, brats2021, brats2024, msd, or nothing. [BAD_CONVENTION]",
     ]

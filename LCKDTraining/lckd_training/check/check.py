@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lckd.case import Case, check_distinct
 from lckd.discovery import CaseFiles
@@ -22,9 +23,13 @@ from lckd.prepare import prepare
 from lckd.sequences import REFERENCE_PREFERENCE, Sequence, Subset, missing_from, subset_of
 
 from ..data.datasets import DatasetCase
-from .findings import Finding, fault, note, refusal
+from .findings import Finding, note, refusal
 from .geometry import check_grids
 from .labels import LabelCheck, check_labels
+from .twins import with_twins
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 #: Memory that preparing a case of BraTS takes, with room to spare.
 _BYTES_PER_DEEP_CASE = 3 * 1024**3
@@ -39,12 +44,14 @@ class CaseCheck:
         grids: where the voxels of each sequence lie that could be looked at.
         labels: what the segmentation holds; None if there is none, or it is refused.
         findings: faults, which make the case unusable, and notes.
+        traces: what only cases of the same scan share: files, hashes of images (if they were read) and of the tumor.
     """
 
     case: DatasetCase
     grids: dict[Sequence, Grid]
     labels: LabelCheck | None
     findings: list[Finding]
+    traces: frozenset[str] = frozenset()
 
     @property
     def usable(self) -> bool:
@@ -93,10 +100,11 @@ class _Looked:
     root: Path
     grids: dict[Sequence, Grid] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    traces: set[str] = field(default_factory=set)
 
-    def refuse(self, error: InputError, file: Path | None = None) -> None:
+    def refuse(self, error: InputError, file: Path | None = None, of_labels: bool = False) -> None:
         """Note a refusal, once for each file."""
-        found = refusal(error, file, self.root)
+        found = refusal(error, file, self.root, of_labels)
         if found not in self.findings:
             self.findings.append(found)
 
@@ -129,7 +137,7 @@ def check_cases(
             tell(len(found) / len(cases))
     finally:
         pool.shutdown(cancel_futures=True)
-    return _with_twins(found[i] for i in range(len(cases)))
+    return with_twins([found[i] for i in range(len(cases))], root)
 
 
 def _workers(deep: bool) -> int:
@@ -151,8 +159,12 @@ def check_case(
     looked.findings += check_grids(looked.grids, case.files, root)
     if deep:
         _look_at_voxels(case.files, looked)
-    labels = _look_at_labels(case.files, looked, convention)
-    return CaseCheck(case, looked.grids, labels, looked.findings)
+    if case.problem is not None and convention is None:
+        looked.refuse(case.problem, case.files.labels)
+        labels = None
+    else:
+        labels = _look_at_labels(case.files, looked, convention)
+    return CaseCheck(case, looked.grids, labels, looked.findings, frozenset(looked.traces))
 
 
 def _look_at_headers(files: CaseFiles, looked: _Looked) -> None:
@@ -161,6 +173,7 @@ def _look_at_headers(files: CaseFiles, looked: _Looked) -> None:
             grid = read_grid(file)
             check_slices(grid.size, file.path.name)
             looked.grids[sequence] = grid
+            looked.traces.add(f"{file.path.resolve()}[{file.component}]")
         except InputError as error:
             looked.refuse(error, file.path)
     try:
@@ -173,8 +186,10 @@ def _look_at_voxels(files: CaseFiles, looked: _Looked) -> None:
     """Prepare the case as for training; if that is refused, see in which files the reason lies."""
     if not looked.findings or all(not finding.is_fault for finding in looked.findings):
         try:
-            doubts = prepare(Case.from_found(files)).warnings
+            case = Case.from_found(files)
+            doubts = prepare(case).warnings
             looked.findings += [note("DOUBT", doubt, "Look at the images.") for doubt in doubts]
+            looked.traces.update(map(_digest, case.images.values()))
             return
         except InputError as error:
             refused = error
@@ -185,6 +200,14 @@ def _look_at_voxels(files: CaseFiles, looked: _Looked) -> None:
         _look_at_image(file, looked)
     if refused is not None and len(looked.findings) == before:
         looked.refuse(refused)
+
+
+def _digest(image: sitk.Image) -> str:
+    """Hash of an image's voxels, whatever kind of number they are stored as."""
+    import SimpleITK as sitk
+
+    array = sitk.GetArrayViewFromImage(image)
+    return hashlib.sha256(str(array.shape).encode() + array.astype(np.float32).tobytes()).hexdigest()
 
 
 def _look_at_image(file: ImageFile, looked: _Looked) -> None:
@@ -204,18 +227,8 @@ def _look_at_labels(files: CaseFiles, looked: _Looked, convention: LabelConventi
     try:
         labels = check_labels(files.labels, looked.grids, convention or files.convention, looked.root)
     except InputError as error:
-        looked.refuse(error, files.labels)
+        looked.refuse(error, files.labels, of_labels=True)
         return None
     looked.findings += labels.findings
+    looked.traces |= {labels.digest} if labels.digest is not None else set()
     return labels
-
-
-def _with_twins(checks: Iterable[CaseCheck]) -> list[CaseCheck]:
-    """Cases of one name: nobody could tell their results apart."""
-    every = list(checks)
-    count = Counter(check.case.name for check in every)
-    twice = fault("CASE_TWICE", "Another case has the same name.", "Rename one of them.")
-    return [
-        dataclasses.replace(check, findings=[*check.findings, twice]) if count[check.case.name] > 1 else check
-        for check in every
-    ]

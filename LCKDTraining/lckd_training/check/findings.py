@@ -9,17 +9,20 @@ from pathlib import Path
 
 from lckd.errors import InputError
 
+from ..data.cases import LABEL_REMEDIES
+
 #: What to do about a refusal in a data set, where files are not named on the command line one by one.
 _REMEDIES: Mapping[str, str] = {
+    **{code: f"{action} For this check alone, give --reference-labels." for code, action in LABEL_REMEDIES.items()},
     "SEQUENCE_TWICE": "Leave one of them there, give each case a folder of its own, or list the files in a CSV.",
     "REFERENCE_TWICE": "Leave one of them there, or list the files in a CSV.",
-    "LABELS_AMBIGUOUS": "Say which with --reference-labels brats2021 or brats2024; for training, list the cases in a "
-    "CSV with the column convention.",
     "NOT_3D": "Give one 3-D file for each sequence.",
     "NOT_4D": "Give a file with the four volumes FLAIR, T1, T1c, T2, or a folder of 3-D files.",
     "LABELS_AS_IMAGE": "Put the image there; a segmentation is told by its name, which ends in seg.",
     "NOT_LABELS": "Put a label map there, not an image or a probability map.",
 }
+#: The same where the file is a segmentation.
+_REMEDIES_OF_LABELS: Mapping[str, str] = {"NOT_3D": "Give the segmentation as one 3-D label map."}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Finding:
         return self.file == shown(path, root)
 
     def told(self, case: str) -> str:
-        """What to say of the case of that name: the message and what to do. A file in its folder goes without it."""
+        """What to say of the case in the folder of that name: the message and what to do. A file in its folder goes
+        without it."""
         parts = Path(self.file).parts
         file = str(Path(*parts[parts.index(case) + 1 :])) if case in parts else self.file
         return f"{naming_file(self.message, '' if file == '.' else file)} {self.action}"
@@ -74,9 +78,10 @@ def note(code: str, message: str, action: str, file: str = "") -> Finding:
     return Finding(False, code, message, action, file)
 
 
-def refusal(error: InputError, file: Path | None, root: Path) -> Finding:
-    """What an error of the engine says, as a fault of a file below `root`."""
-    action = _REMEDIES.get(error.code, error.action)
+def refusal(error: InputError, file: Path | None, root: Path, of_labels: bool = False) -> Finding:
+    """What an error of the engine says, as a fault of a file below `root`, which may be a segmentation."""
+    remedies = {**_REMEDIES, **_REMEDIES_OF_LABELS} if of_labels else _REMEDIES
+    action = remedies.get(error.code, error.action)
     return fault(error.code, error.message, action, shown(file, root) if file is not None else "")
 
 

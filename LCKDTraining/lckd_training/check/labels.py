@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +30,13 @@ class LabelCheck:
         convention: what its numbers mean.
         volumes_ml: of each region.
         findings: what is to be said of it.
+        digest: hash of the tumor's voxels, the same whatever the numbering; None if there is no tumor.
     """
 
     convention: LabelConvention
     volumes_ml: Mapping[Region, float]
     findings: list[Finding]
+    digest: str | None = None
 
 
 def check_labels(path: Path, grids: Mapping[Sequence, Grid], known: LabelConvention | None, root: Path) -> LabelCheck:
@@ -57,7 +60,16 @@ def check_labels(path: Path, grids: Mapping[Sequence, Grid], known: LabelConvent
         *_place(labels, own, grids, shown(path, root)),
         *_remarks(path, counts, volumes, known, shown(path, root)),
     ]
-    return LabelCheck(convention, volumes, findings)
+    digest = _digest(labels, convention) if volumes[Region.WT] else None
+    return LabelCheck(convention, volumes, findings, digest)
+
+
+def _digest(labels: NDArray[np.integer], convention: LabelConvention) -> str:
+    order = list(Tissue)
+    tissues = np.zeros(labels.shape, np.uint8)
+    for value, tissue in convention.values.items():
+        tissues[labels == value] = 1 + order.index(tissue)
+    return hashlib.sha256(str(tissues.shape).encode() + tissues.tobytes()).hexdigest()
 
 
 def _count(labels: NDArray[np.integer]) -> dict[int, int]:
@@ -77,8 +89,8 @@ def _convention(values: set[int], known: LabelConvention | None) -> LabelConvent
         raise InputError(
             "LABELS_MIXED",
             f"The segmentation holds both 3 and 4, while {known.value} has {enhancing} alone for enhancing tumor.",
-            f"Make both {enhancing} if both are enhancing tumor; if 4 is a resection cavity, say brats2024 with "
-            "--reference-labels.",
+            f"Make both {enhancing} if both are enhancing tumor; if 4 is a resection cavity, list the cases in a CSV "
+            "file with brats2024 in the column convention.",
         )
     return convention_of(np.array(sorted(values), dtype=np.int32), known)
 
@@ -122,6 +134,9 @@ def _remarks(
         remarks.append(
             note("NO_TUMOR", "The segmentation shows no tumor.", "Nothing is to be done if there is none.", file)
         )
+    if set(counts) == {1} and not volumes[Region.ET] and volumes[Region.TC]:
+        message = "The segmentation holds the label 1 alone, which is read as tumor core without edema."
+        remarks.append(note("ONE_LABEL", message, "If it is a mask of the whole tumor, leave the case out.", file))
     if known is None and {3, 4} <= set(counts):
         message = "The segmentation holds 3 and 4, so it is read as BraTS 2024: 3 enhancing tumor, 4 resection cavity."
         remarks.append(note("READ_AS_2024", message, "Make them one if both are enhancing tumor.", file))

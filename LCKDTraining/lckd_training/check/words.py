@@ -86,11 +86,16 @@ def _state(check: CaseCheck) -> str:
 
 def _faults(checks: list[CaseCheck]) -> list[str]:
     lines = [
-        f"  {check.case.name}: {finding.told(check.case.name)} [{finding.code}]"
+        f"  {check.case.name}: {finding.told(_folder(check))} [{finding.code}]"
         for check in checks
         for finding in check.faults
     ]
     return ["", "Faults, each of which makes the case unusable:", *lines] if lines else []
+
+
+def _folder(check: CaseCheck) -> str:
+    """The name of the case's folder, without which its files are told; empty if it has none."""
+    return "" if check.case.path.is_file() else check.case.name
 
 
 def _notes(checks: list[CaseCheck]) -> list[str]:

@@ -31,7 +31,8 @@ def check(root: Path, deep: bool, workers: int | None, reference_labels: str | N
 
     A case may lack sequences or labels. A fault makes it unusable; the file and the remedy are named. Without --deep
     the headers of the images and the voxels of the labels are read, and a NIfTI file that is cut short is found; other
-    damage within an image, NaN, an empty image, and brains that do not lie on each other show with --deep alone.
+    damage within an image, NaN, an empty image, and brains that do not lie on each other show with --deep alone. One
+    tumor in the names of two patients is found, and with --deep one image.
 
     \b
     Ends with status 0 if every case is usable (also with notes), 7 if some are not, 3 if there is no case.

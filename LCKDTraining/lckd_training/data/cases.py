@@ -22,6 +22,13 @@ from lckd.sequences import Sequence, Subset, subset_of
 from .datasets import DatasetCase, find_dataset
 from .split import CaseFacts, Split
 
+_TABLE = "list the cases in a CSV file with the column convention"
+#: What to do about labels without a clear meaning: training asks nobody, and has no option to say it.
+LABEL_REMEDIES: Mapping[str, str] = {
+    "LABELS_AMBIGUOUS": f"Say which: {_TABLE}.",
+    "LABELS_UNKNOWN": f"Give a segmentation with these labels, or {_TABLE}.",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingCase:
@@ -122,11 +129,12 @@ def _enhances(case: DatasetCase) -> bool | None:
 
 @contextlib.contextmanager
 def naming(case: str) -> Iterator[None]:
-    """Refusals say of which of many cases they speak."""
+    """Refusals say of which of many cases they speak, and what to do about it in training."""
     try:
         yield
     except InputError as error:
-        raise InputError(error.code, f"{case}: {error.message}", error.action) from error
+        action = LABEL_REMEDIES.get(error.code, error.action)
+        raise InputError(error.code, f"{case}: {error.message}", action) from error
 
 
 def read_regions(files: CaseFiles, grid: Grid) -> NDArray[np.bool_]:
