@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,10 +18,11 @@ from lckd.labels import REGIONS, Region
 from lckd.metrics import EMPTY_HD95_MM
 from lckd.sequences import SEQUENCES, Sequence, parse_subset, subset_name, subsets_of
 from lckd_training.evaluation.compare import advantages, alpha_points, read_evaluations, write_evaluations
+from lckd_training.evaluation.curve import draw_alpha_curve
 from lckd_training.evaluation.evaluate import mean_of_subsets, write_scores
 from lckd_training.evaluation.lesionwise import LesionScores
 from lckd_training.evaluation.scores import Score
-from lckd_training.evaluation.significance import advantage, bootstrap
+from lckd_training.evaluation.significance import advantage, bootstrap, paired_t_test, wilcoxon
 from lckd_training.evaluation.tables import Row, Table, best_of, latex, markdown
 
 HERE = Path(__file__).parent
@@ -143,9 +145,35 @@ def test_the_alpha_curve_is_drawn_only_where_alpha_alone_differs(tmp_path: Path)
     assert not (tmp_path / "no curve" / "alpha.png").exists()
 
 
+def test_a_curve_of_an_earlier_comparison_is_taken_away(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / f"alpha-{alpha}", alpha=alpha) for alpha in (0.0, 0.1)]
+    write_evaluations(read_evaluations(runs), tmp_path / "out")
+    assert (tmp_path / "out" / "alpha.png").exists()
+    write_evaluations(read_evaluations([runs[0], evaluated(tmp_path / "unknown")]), tmp_path / "out")
+    assert not (tmp_path / "out" / "alpha.png").exists()
+
+
+def test_no_value_of_a_curve_covers_another_where_the_regions_are_alike() -> None:
+    alike = dict(zip(REGIONS, (0.734, 0.729, 0.730), strict=True))
+    figure = draw_alpha_curve({0.0: dict.fromkeys(REGIONS, 0.67), 0.1: alike, 1.0: alike})
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 3 * len(REGIONS)
+    assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+
+
+def test_rounding_errors_are_no_differences() -> None:
+    dice = np.linspace(0.1, 0.9, 15)
+    assert np.ptp(dice - (dice - 0.1)) > 0, "equal but for rounding"
+    assert paired_t_test(dice, dice - 0.1) is None
+    assert wilcoxon(np.array([1e-17, 2e-17, 1e-17, 0.0])) is None
+    real, noise = np.array([0.02, 0.01, -0.03, 0.05]), np.array([3e-17, 1e-17])
+    assert wilcoxon(np.concatenate([real, noise])) == wilcoxon(np.concatenate([real, np.zeros(2)]))
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     one, fewer = evaluated(tmp_path / "one"), evaluated(tmp_path / "fewer", cases=5)
-    with pytest.raises(InputError, match="different cases"):
+    with pytest.raises(InputError, match=r"different cases or sequences, first of case-4\."):
         read_evaluations([one, fewer])
     with pytest.raises(UsageError, match="Fewer than two"):
         read_evaluations([one])

@@ -87,7 +87,8 @@ def read_evaluations(folders: Sequence[Path]) -> list[Evaluation]:
             what = f"{first.name} and {other.name} were evaluated on different subsets of the sequences."
             raise InputError("SUBSETS_DIFFER", what, "Evaluate both on the same cases.")
         if other.cases and first.cases and set(other.cases) != set(first.cases):
-            what = f"{first.name} and {other.name} were evaluated on different cases."
+            case = min(name for name, _, _ in set(other.cases) ^ set(first.cases))
+            what = f"{first.name} and {other.name} were evaluated on different cases or sequences, first of {case}."
             raise InputError("CASES_DIFFER", what, "Evaluate both on the same cases.")
     return read
 
@@ -202,6 +203,8 @@ def write_evaluations(evaluations: Sequence[Evaluation], output: Path) -> Table:
     explanation = _explanation(cases=any(one.cases for one in found.values()))
     write_text(output / "comparison.md", f"# Comparison\n\n{tables.markdown(table)}\n{explanation}\n")
     write_text(output / "comparison.tex", tables.latex(table))
+    # The curve of an earlier comparison in this folder is not of these evaluations.
+    (output / "alpha.png").unlink(missing_ok=True)
     points = alpha_points(evaluations)
     if points:
         write_alpha_curve(points, output / "alpha.png")
