@@ -17,7 +17,7 @@ from PIL import Image
 from lckd import Case
 from lckd.discovery import find_case
 from lckd.engine import Engine, Result, Settings
-from lckd.errors import InputError
+from lckd.errors import InputError, OutputError
 from lckd.geometry import Grid
 from lckd.labels import REGIONS, LabelConvention, Tissue, regions_from_labels
 from lckd.models import load_model
@@ -77,6 +77,30 @@ def test_an_evaluation_of_nothing_is_refused(command: Callable, data: Path, tiny
         done = command(*options, *more)
         assert (done.status, code in done.err) == (3, True), (more, done.err)
     assert not (tmp_path / "out").exists()
+
+
+def test_which_cases_are_evaluated_is_said_once_and_plainly(
+    command: Callable, data: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "split.json").write_text(json.dumps({"train": ["good"], "election": ["fair"], "test": []}))
+    options = ["evaluate", "--data", data, "--model", tiny_model, "--device", "cpu", "-o", tmp_path / "out"]
+    done = command(*options, "--split", tmp_path / "split.json")
+    assert (done.status, "NO_TEST_CASE" in done.err) == (3, True)
+    assert command(*options, "--split", tmp_path / "split.json", "--cases", "fair").status == 2
+    assert command(*options, "--cases", "").status == 3
+    assert not (tmp_path / "out").exists()
+    assert command(*options, "--cases", "fair, good").status == 0
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    data: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    announced: list[str] = []
+    engine = Engine(load_model(tiny_model), Settings(device="cpu"))
+    with pytest.raises(OutputError):
+        evaluate(engine, [find_case(data / "fair")], tmp_path / "file", lambda name, done: announced.append(name))
+    assert not announced
 
 
 def test_a_mistake_in_the_program_costs_one_case(

@@ -69,6 +69,8 @@ def evaluate(
         raise click.UsageError(f"To compare evaluations such as {evaluations[0]}, add --compare.")
     if root is None:
         raise click.UsageError("Missing option '--data'.")
+    if cases is not None and split is not None:
+        raise click.UsageError("--cases and --split both say which cases: give one of them.")
     console = open_console(as_json)
     console.progress("start", 0.0)
     from lckd.engine import Engine, Settings
@@ -77,7 +79,7 @@ def evaluate(
     from ..evaluation.evaluate import describe_table
     from ..evaluation.evaluate import evaluate as score
 
-    chosen, left_out = choose_cases(root, cases.split(",") if cases else None, split)
+    chosen, left_out = choose_cases(root, _names(cases) if cases is not None else None, split)
     if panel is not None and panel not in {case.name for case in chosen}:
         raise InputError("CASE_UNKNOWN", f"There is no case {panel} to show.", "Name one of those that are evaluated.")
     unusable = list(left_out)
@@ -107,6 +109,10 @@ def evaluate(
     if left_out:
         message = f"{len(left_out)} of {count} cases cannot be used; the others are evaluated."
         raise BatchError("SOME_CASES_FAILED", message, "See evaluation.json for the reasons.")
+
+
+def _names(cases: str) -> list[str]:
+    return [name.strip() for name in cases.split(",") if name.strip()]
 
 
 def _compare_evaluations(evaluations: tuple[Path, ...], output: Path, as_json: bool) -> None:

@@ -48,7 +48,7 @@ def choose_cases(
     Raises:
         InputError: a named case is not there, or there is no case with a segmentation.
     """
-    wanted = list(names) if names is not None else list(Split.read(split).test) if split is not None else None
+    wanted = list(names) if names is not None else _test_cases(split) if split is not None else None
     chosen = _wanted(find_dataset(root), wanted)
     count = Counter(case.name for case in chosen)
     usable: list[CaseFiles] = []
@@ -65,6 +65,14 @@ def choose_cases(
     if not usable and not left_out:
         raise InputError("NO_LABELS", f"No case below {root} has a segmentation.", "Give a folder of labeled cases.")
     return usable, left_out
+
+
+def _test_cases(split: Path) -> list[str]:
+    names = list(Split.read(split).test)
+    if not names:
+        action = "Name cases with --cases; those that were trained on or that elected flatter the model."
+        raise InputError("NO_TEST_CASE", f"{split} keeps no case for the test.", action)
+    return names
 
 
 def _wanted(cases: list[DatasetCase], names: list[str] | None) -> list[DatasetCase]:

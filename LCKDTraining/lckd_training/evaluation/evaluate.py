@@ -25,6 +25,7 @@ from lckd.geometry import Grid
 from lckd.heatmap import write_heatmap
 from lckd.images import writing
 from lckd.labels import REGIONS, Region
+from lckd.output import check_writable
 from lckd.reference import Reference, read_reference
 from lckd.report import DISCLAIMER
 from lckd.sequences import SEQUENCES, Subset, parse_subset, subset_title
@@ -64,8 +65,9 @@ def evaluate(
 
     Raises:
         InputError: none of the cases can be used.
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, which is seen before any case is segmented.
     """
+    check_writable(output)
     found: list[Score] = []
     left_out = list(unusable)
     for done, files in enumerate(cases):
