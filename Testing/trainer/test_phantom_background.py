@@ -125,5 +125,5 @@ def test_usable_brains_take_turns_and_each_other_one_is_told_of_once(cases: Path
     turns = list(itertools.islice(backgrounds_in_turn(files, lambda error: told.append(error.code)), 3))
     assert all(np.array_equal(turn.images[Sequence.T1], turns[0].images[Sequence.T1]) for turn in turns)
     assert told == ["TUMOR_IN_BOTH_HALVES", "SEQUENCE_MISSING"]
-    with pytest.raises(InputError, match="None of the cases"):
+    with pytest.raises(InputError, match=r"None of the cases .* tumor in one half of the brain only"):
         next(backgrounds_in_turn(files[:1], lambda error: None))

@@ -84,7 +84,8 @@ def backgrounds_in_turn(files: Iterable[CaseFiles], tell: Callable[[InputError],
             else:
                 yield background
     message = "None of the cases has a hemisphere without tumor that could be a background."
-    raise InputError("NO_BACKGROUND", message, "Give labeled cases with all four sequences.")
+    action = "Give labeled cases with all four sequences, and with tumor in one half of the brain only."
+    raise InputError("NO_BACKGROUND", message, action)
 
 
 def _plane(brain: Mask) -> int:
