@@ -72,7 +72,8 @@ DEEP_FAULTS = {
     "NOT_FINITE": ("t1.nii.gz", lambda path: with_array(path, with_nan)),
     "CONSTANT_IMAGE": ("t1c.nii.gz", lambda path: with_array(path, np.zeros_like)),
     "LABELS_AS_IMAGE": ("t1.nii.gz", lambda path: shutil.copy(path.with_name("seg.nii.gz"), path)),
-    "SAME_IMAGE": ("", lambda folder: shutil.copy(folder / "t1.nii.gz", folder / "t1c.nii.gz")),
+    "SAME_IMAGE": ("t1c.nii.gz", lambda path: shutil.copy(path.with_name("t1.nii.gz"), path)),
+    "NO_OVERLAP deep": ("t2.nii.gz", lambda path: moved(path, 45)),
 }
 
 
@@ -85,16 +86,22 @@ def test_a_fault_names_the_file_and_the_remedy(case: Path, others: list[MadeCase
         assert check(case.parent)[0].usable
     bad, good = check(case.parent, deep=code in DEEP_FAULTS)
     assert good.findings == []
-    assert [(fault.code, fault.file) for fault in bad.faults] == [(code.split()[0], f"p/{name}" if name else "")]
+    assert [(fault.code, fault.file) for fault in bad.faults] == [(code.split()[0], f"p/{name}")]
     (fault,) = bad.faults
     assert fault.action.endswith(".")
     done = command("data", "check", case.parent, *(["--deep"] if code in DEEP_FAULTS else []))
     assert done.status == 7
-    (line,) = [line for line in done.out.splitlines() if line.startswith("  p: ")]
+    (line,) = [line for line in done.out.splitlines() if line.startswith("  p: ") and fault.code in line]
     assert line.endswith(f". {fault.action} [{fault.code}]")
-    assert line.count(name or "T1 and as T1c") == 1, "the file is named twice, or not at all"
+    assert line.count(name) == 1, "the file is named twice, or not at all"
     assert "p/" not in line, "the case is named twice"
     assert "1 of 2 cases cannot be used" in done.err
+
+
+def test_one_file_for_two_sequences_is_named(case: Path) -> None:
+    (case / "t2.nii.gz").unlink()
+    (case / "t2.nii.gz").symlink_to("t1.nii.gz")
+    assert [(fault.code, fault.file) for fault in check_one(case.parent).faults] == [("SAME_IMAGE", "p/t2.nii.gz")]
 
 
 def test_every_bad_file_of_a_case_is_named(case: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -179,7 +180,7 @@ def _look_at_headers(files: CaseFiles, looked: _Looked) -> None:
     try:
         check_distinct(files.images)
     except InputError as error:
-        looked.refuse(error, next(iter(files.images.values())).path)
+        looked.refuse(error, _file_named(error, files))
 
 
 def _look_at_voxels(files: CaseFiles, looked: _Looked) -> None:
@@ -199,7 +200,13 @@ def _look_at_voxels(files: CaseFiles, looked: _Looked) -> None:
     for file in files.images.values():
         _look_at_image(file, looked)
     if refused is not None and len(looked.findings) == before:
-        looked.refuse(refused)
+        looked.refuse(refused, _file_named(refused, files))
+
+
+def _file_named(error: InputError, files: CaseFiles) -> Path | None:
+    """The file of the sequence, or of the last one, that a refusal of the case as a whole speaks of."""
+    named = [image.path for s, image in files.images.items() if re.search(rf"\b{s.title}\b", error.message)]
+    return named[-1] if named else None
 
 
 def _digest(image: sitk.Image) -> str:
