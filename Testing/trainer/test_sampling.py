@@ -64,7 +64,9 @@ def test_only_sequences_at_hand_are_drawn() -> None:
 def test_no_sequence_is_dropped_in_the_first_iterations() -> None:
     draw = BatchDrawer(CASES[:1], with_settings(full_iterations=3))
     assert [len(draw(iteration)[0].present) for iteration in range(3)] == [4, 4, 4]
+    assert [draw.subsets(SEQUENCES, iteration) for iteration in range(3)] == [[SEQUENCES]] * 3
     assert any(len(draw(iteration)[0].present) < 4 for iteration in range(3, 12))
+    assert any(len(draw.subsets(SEQUENCES, iteration)[1]) < 4 for iteration in range(3, 12))
 
 
 def test_a_batch_is_the_same_for_one_process_and_for_two() -> None:

@@ -90,7 +90,12 @@ class BatchDrawer:
         ]
 
     def subsets(self, present: Subset, iteration: int) -> list[Subset]:
-        """The subsets that are decoded from a part that has these sequences; the first is all of them."""
+        """The subsets that are decoded from a part that has these sequences; the first is all of them.
+
+        In the first iterations, in which nothing is dropped, it is the only one.
+        """
+        if iteration < self.config.full_iterations:
+            return [present]
         place = self.rank if self.config.missing_per == "batch" else 0
         rng = self._rng(_FURTHER, iteration, place)
         return [present, *(draw_present(present, rng) for _ in range(self.config.subsets_per_step - 1))]
