@@ -128,6 +128,53 @@ def test_bfloat16_trains_where_the_cpu_has_it() -> None:
     assert all(parameter.isfinite().all() for parameter in network.parameters())
 
 
+def scaled(monkeypatch: pytest.MonkeyPatch, **settings: object) -> tuple[LCKDNetwork, Optimization]:
+    """A network whose loss is scaled as for float16, though it is computed in float32: a CPU has no float16."""
+    monkeypatch.setattr("lckd_training.run.optimization._precision", lambda name, device: torch.float16)
+    torch.manual_seed(0)
+    network = build_network(TINY)
+    config = dataclasses.replace(CONFIG, optimizer="sgd", momentum=0.0, weight_decay=0.0, warmup_iterations=0)
+    return network, Optimization(network, network, dataclasses.replace(config, **settings), CPU)
+
+
+def flat(network: LCKDNetwork) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def test_in_float16_the_gradient_is_clipped_without_the_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, optimization = scaled(monkeypatch, learning_rate=1.0, gradient_norm=1.0)
+    before = flat(network)
+    # A gradient of norm 1/2, which only its scale makes larger than what is allowed.
+    first = next(network.parameters())
+    optimization.backward(0.5 * (first * first.detach() / first.detach().norm()).sum())
+    optimization.step(0)
+    assert (flat(network) - before).norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_in_float16_a_step_is_left_out_until_the_scale_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, optimization = scaled(monkeypatch)
+    before, first = flat(network), next(network.parameters())
+    for iteration in range(16):  # the scale begins with 2^16
+        optimization.backward((first * torch.nan).sum())
+        optimization.step(iteration)
+    optimization.backward((first * torch.nan).sum())
+    with pytest.raises(FloatingPointError):
+        optimization.step(16)
+    assert torch.equal(flat(network), before)
+
+
+def test_a_run_goes_on_in_another_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_network(TINY)
+    single = Optimization(network, network, CONFIG, CPU)
+    _, half = scaled(monkeypatch, optimizer="adamw")
+    scale = half.state()["scaler"]
+    half.load(single.state())
+    assert half.state()["scaler"] == scale
+    single.load(half.state())
+    half.load(half.state() | {"scaler": scale | {"scale": 2.0}})
+    assert half.state()["scaler"]["scale"] == 2.0
+
+
 def test_gradients_are_clipped_only_if_asked() -> None:
     for norm, expected in ((1e-4, True), (0.0, False)):
         torch.manual_seed(0)

@@ -30,6 +30,7 @@ from lckd.network import LCKDNetwork
 from lckd.sequences import SEQUENCES, Sequence
 
 from ..distributed import Group
+from ..run.optimization import take_up
 from .losses import Teaching, task_loss
 from .sampling import Sample
 
@@ -80,10 +81,10 @@ class TeacherWeights:
         return {"phi": self.phi.detach().clone(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave, with the rate and decay of now."""
         with torch.no_grad():
             self.phi.copy_(state["phi"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        take_up(self.optimizer, state["optimizer"])
 
 
 def _region_losses(logits: Tensor, regions: Tensor) -> Tensor:

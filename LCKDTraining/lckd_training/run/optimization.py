@@ -64,14 +64,15 @@ class Optimization:
 
         Raises:
             FloatingPointError: the gradient is not a number; the weights are as they were. In float16, where that
-                happens now and then, the step is left out instead.
+                happens now and then, the step is left out instead, as long as it may be for the scale of the loss.
         """
         rate = learning_rate(iteration, self.config)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_norm or math.inf)
-        if not self._scaler.is_enabled() and not torch.isfinite(norm):
+        # Else the scale would be halved for ever, and no step taken any more.
+        if not torch.isfinite(norm) and self._scaler.get_scale() <= 1:
             raise FloatingPointError("the gradient is not a number")
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -88,10 +89,11 @@ class Optimization:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave, with the settings of now."""
         self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
+        take_up(self._optimizer, state["optimizer"])
+        if state["scaler"]:  # another precision has none
+            self._scaler.load_state_dict(state["scaler"])
 
     @torch.no_grad()
     def _update_average(self, iteration: int) -> None:
@@ -100,6 +102,12 @@ class Optimization:
         decay = min(self.config.average, (1 + count) / (10 + count))
         for kept, new in zip(self.average.parameters(), self._network.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
+
+
+def take_up(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's state, but for its settings, which may have been changed since."""
+    settings = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict(state | {"param_groups": settings})
 
 
 def _precision(name: str, device: torch.device) -> torch.dtype | None:
