@@ -5,6 +5,7 @@ Each setting is told of once, here: its default, what it means, and what it may 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -195,11 +196,10 @@ class TrainingConfig:
         Raises:
             UsageError: a key is unknown or a value impossible.
         """
-        known = [field.name for field in dataclasses.fields(TrainingConfig)]
+        known = {field.name: type(field.default) for field in dataclasses.fields(TrainingConfig)}
         for key in values:
             _require(key in known, f"'{key}' is not a setting (they are: {', '.join(known)})")
-        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return TrainingConfig(**plain)
+        return TrainingConfig(**{key: _plain(value, known[key]) for key, value in values.items()})
 
     @staticmethod
     def preset(name: str) -> TrainingConfig:
@@ -222,6 +222,16 @@ class TrainingConfig:
         """The resolved configuration as a readable file."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
         return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None)
+
+
+def _plain(value: Any, kind: type) -> Any:
+    """A value as YAML reads it: a list for a tuple, and for a number such as 1e-3, which has no point, a word."""
+    if isinstance(value, list):
+        return tuple(value)
+    if kind is float and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:

@@ -148,14 +148,25 @@ def test_patches_are_reproducible_masked_and_labeled_without_interpolation(data:
 
 
 def test_schedules_start_high_and_end_at_zero() -> None:
-    for schedule in ("cosine", "trapezoid"):
+    for schedule in ("cosine", "polynomial", "trapezoid"):
         config = TrainingConfig(schedule=schedule, iterations=1000, warmup_iterations=10, decay_iterations=300)
         rates = [learning_rate(iteration, config) for iteration in range(1001)]
         assert rates[0] == pytest.approx(config.learning_rate / 10, rel=0.01)
         assert max(rates) == pytest.approx(config.learning_rate, rel=0.01)
         assert rates[1000] == pytest.approx(0, abs=1e-9)
+    authors = TrainingConfig(schedule="polynomial", iterations=1000, warmup_iterations=0)
+    assert [learning_rate(n, authors) / authors.learning_rate for n in (0, 500)] == pytest.approx([1, 0.5**0.9])
     assert rates[700] == config.learning_rate
     assert rates[850] == pytest.approx(config.learning_rate / 2)
+
+
+def test_numbers_may_be_written_as_anywhere_else() -> None:
+    assert TrainingConfig().overridden(["learning_rate=1e-3", "alpha=.5"]) == TrainingConfig(
+        learning_rate=1e-3, alpha=0.5
+    )
+    for setting in ("learning_rate=1e-3x", "alpha=nan"):
+        with pytest.raises(UsageError):
+            TrainingConfig().overridden([setting])
 
 
 @pytest.mark.parametrize(
