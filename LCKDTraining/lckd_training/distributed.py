@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lckd.errors import LckdError
+
 #: How long a process waits for its peers, which may still be preparing their cases.
 _PATIENCE = timedelta(hours=2)
 
@@ -23,10 +25,14 @@ class Group:
 
     Args:
         device: where this process computes.
+
+    Attributes:
+        failed_together: whether `raise_together` has raised: no process knows more of it than the others.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.failed_together = False
         self.rank = int(os.environ.get("RANK", "0"))
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         if device.type == "cuda" and device.index is not None:
@@ -77,6 +83,24 @@ class Group:
         tensor = torch.from_numpy(array.copy()).to(self.device)
         dist.all_reduce(tensor)
         return tensor.cpu().numpy()
+
+    def gather(self, thing: Any) -> list[Any]:
+        """What each process of the group has, by rank."""
+        things = [thing] * self.size
+        if self.size > 1:
+            dist.all_gather_object(things, thing)
+        return things
+
+    def raise_together(self, error: LckdError | None) -> None:
+        """Raise in every process the first of the errors that some of them have."""
+        for failure in self.gather(error):
+            if failure is not None:
+                self.failed_together = True
+                raise failure
+
+    def has_lost_a_peer(self, error: BaseException) -> bool:
+        """Whether an exception means that another process of the group is no more."""
+        return self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
 
     def close(self) -> None:
         """Leave the group."""

@@ -16,11 +16,13 @@ import pytest
 import torch
 from phantoms import make_case, write_case
 
-from lckd.errors import CancelledError, InputError, LckdError, OutputError
+from lckd.errors import CancelledError, InputError, LckdError, OutputError, UsageError
 from lckd.models import load_model
 from lckd.sequences import SEQUENCES, parse_subset
 from lckd_training.config import TrainingConfig
 from lckd_training.export import export
+from lckd_training.method.objective import Objective
+from lckd_training.method.sampling import Sample
 from lckd_training.run import folder as run_folder
 from lckd_training.run.estimate import estimate
 from lckd_training.run.folder import RunFolder
@@ -78,7 +80,7 @@ def test_a_killed_run_goes_on_exactly(
     run = tmp_path / "run"
     words = [sys.executable, "-m", *command(data, run, SMOKE)]
     process = subprocess.Popen(words, env=subprocess_environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (RunFolder(run).events.exists() and events_so_far(run) >= 3):
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < deadline
@@ -110,6 +112,70 @@ def test_two_processes_train_as_one_with_the_doubled_batch(
     assert {k: pytest.approx(v, rel=1e-4) for k, v in one.items()} == two
     assert torch.allclose(weights(tmp_path / "one"), weights(tmp_path / "two"), atol=1e-5)
     assert len(events(tmp_path / "two", "step")) == 3, "one process writes"
+
+
+def begun_by_two(data: Path, run: Path, environment: dict[str, str], *settings: str) -> subprocess.Popen[str]:
+    """A training of two processes, each of which trains on one case of `data`."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    words = [*torchrun, *command(data, run, SMOKE.overridden(settings)), "--device", "cpu"]
+    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_steps(run: Path, process: subprocess.Popen[str], count: int) -> None:
+    deadline = time.monotonic() + 300
+    while not (RunFolder(run).events.exists() and events_so_far(run) >= count):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM for another process")
+def test_several_processes_end_after_their_iteration_where_torchrun_is_told_to_end(
+    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    """As where a job's time on a cluster ends: each process gets the signal, and none may leave the others."""
+    run = tmp_path / "run"
+    process = begun_by_two(data, run, subprocess_environment, "iterations=5000", "checkpoint_interval=5000")
+    wait_for_steps(run, process, 2)
+    process.terminate()
+    process.communicate(timeout=60)
+    (end,) = events(run, "end")
+    assert end["reason"] == "interrupted", end
+    state = RunFolder(run).load_checkpoint()
+    assert state is not None
+    assert state["iteration"] == len(losses(run))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_a_process_that_is_gone_ends_the_others(
+    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    run = tmp_path / "run"
+    process = begun_by_two(data, run, subprocess_environment, "iterations=5000")
+    wait_for_steps(run, process, 2)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    (first,) = (event["pid"] for event in events(run, "start"))
+    (other,) = (int(pid) for pid in children.split() if int(pid) != first)
+    os.kill(other, signal.SIGKILL)
+    _, words = process.communicate(timeout=60)
+    assert "mistake in the program" not in words
+    (end,) = events(run, "end")
+    assert (end["reason"], end["code"]) == ("failed", "PROCESS_LOST")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="torchrun on Windows lacks gloo's libuv in some builds")
+def test_what_one_process_cannot_prepare_all_refuse(
+    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    cases, run = tmp_path / "cases", tmp_path / "run"
+    shutil.copytree(data, cases)
+    (damaged,) = (cases / "c").glob("*t1c*")
+    damaged.write_bytes(damaged.read_bytes()[:3000])
+    _, words = begun_by_two(cases, run, subprocess_environment).communicate(timeout=200)
+    assert "mistake in the program" not in words
+    (end,) = events(run, "end")
+    assert (end["reason"], end["code"]) == ("failed", "UNREADABLE")
+    assert end["message"].startswith("c: ")
 
 
 def test_a_run_stops_after_its_iteration_when_asked(data: Path, whole: Path, tmp_path: Path) -> None:
@@ -172,6 +238,20 @@ def test_a_loss_that_is_no_number_names_the_case(data: Path, tmp_path: Path) -> 
     assert (end["reason"], end["code"]) == ("failed", "LOSS_NOT_FINITE")
 
 
+def test_of_several_patches_only_that_without_a_loss_is_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Objective.forward
+
+    def poisoned(objective: Objective, sample: Sample, *others: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, terms = forward(objective, sample, *others)
+        return (loss * torch.nan, terms * torch.nan) if "c" in sample.cases else (loss, terms)
+
+    monkeypatch.setattr(Objective, "forward", poisoned)
+    with pytest.raises(LckdError, match=r"at a patch of c;"):
+        train(data, SMOKE.overridden(["batch=8", "accumulate=8"]), tmp_path / "run")
+
+
 def test_a_gradient_that_is_no_number_never_reaches_the_weights(
     data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +291,75 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     assert [path.name for path in RunFolder(tmp_path / "run").checkpoints.glob("*[0-9].pt")] == ["0000002.pt"]
     train(data, SMOKE, tmp_path / "run", resume=True)
     assert losses(tmp_path / "run") == losses(whole)
+
+
+def resumed(data: Path, whole: Path, run: Path, *settings: str) -> dict[str, Any]:
+    """The checkpoint of a run that goes on with other settings."""
+    shutil.copytree(whole, run)
+    train(data, SMOKE.overridden(["iterations=7", *settings]), run, resume=True)
+    state = RunFolder(run).load_checkpoint()
+    assert state is not None
+    return state
+
+
+def test_settings_that_change_on_a_resumption_count(data: Path, whole: Path, tmp_path: Path) -> None:
+    state = resumed(data, whole, tmp_path / "run", "weight_decay=0.5", "weights_rate=0.25", "weights_decay=0.125")
+    assert state["optimizer"]["param_groups"][0]["weight_decay"] == 0.5
+    (learned,) = state["weights"]["optimizer"]["param_groups"]
+    assert (learned["lr"], learned["weight_decay"]) == (0.25, 0.125)
+    starts = json.loads(RunFolder(tmp_path / "run").provenance.read_text())["starts"]
+    assert [start["settings"]["weight_decay"] for start in starts] == [SMOKE.weight_decay, 0.5]
+
+
+@pytest.mark.parametrize("setting", ["optimizer=sgd", "size=base", "deep_supervision=0.5", "pretraining_iterations=1"])
+def test_a_run_cannot_go_on_with_another_network_or_optimizer(
+    data: Path, whole: Path, tmp_path: Path, setting: str
+) -> None:
+    name, value = setting.split("=")
+    with pytest.raises(UsageError, match=f"cannot go on with {name}={value}"):
+        resumed(data, whole, tmp_path / "run", setting)
+    assert TrainingConfig.preset(str(RunFolder(tmp_path / "run").config)) == SMOKE, "the next resumption goes on"
+
+
+def test_a_resumed_run_needs_not_the_model_that_it_started_from(data: Path, whole: Path, tmp_path: Path) -> None:
+    assert resumed(data, whole, tmp_path / "run", f"start_from={tmp_path / 'gone'}")["iteration"] == 7
+
+
+def test_a_run_that_has_done_more_iterations_than_asked_for_is_finished(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    assert resumed(data, whole, tmp_path / "run", "iterations=5")["iteration"] == SMOKE.iterations
+    assert events(tmp_path / "run", "end")[-1]["reason"] == "finished"
+
+
+@pytest.mark.parametrize(("excluded", "code"), [("[a, c]", "NO_TRAINING_CASE"), ("[b]", "NO_ELECTION_CASE")])
+def test_a_resumed_run_has_cases_for_each_purpose(
+    data: Path, whole: Path, tmp_path: Path, excluded: str, code: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        resumed(data, whole, tmp_path / "run", f"exclude={excluded}")
+    assert caught.value.code == code
+
+
+def test_half_a_checkpoint_of_a_killed_run_does_not_stay(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(whole, folder.path)
+    before = {path.name for path in folder.checkpoints.iterdir()}
+    left: list[Path] = []
+
+    def kill(state: dict[str, Any], path: Path) -> None:
+        path.write_bytes(b"half")
+        left.append(path.rename(path.with_stem(path.stem + "killed")))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_folder.torch, "save", kill)
+    with pytest.raises(KeyboardInterrupt):
+        folder.save_best({})
+    assert left[0].exists()
+    with folder.held():
+        assert {path.name for path in folder.checkpoints.iterdir()} == before
 
 
 def test_a_resumed_run_has_the_data_that_it_began_with(data: Path, whole: Path, tmp_path: Path) -> None:
@@ -254,7 +403,16 @@ def test_a_run_says_what_it_is_made_of(whole: Path) -> None:
     (start,) = record["starts"]
     assert start["packages"]["torch"] == torch.__version__
     assert start["seed"] == SMOKE.seed
+    assert TrainingConfig.from_dict(start["settings"]) == SMOKE
     assert start["revision"] is None or len(start["revision"].rstrip("+")) == 40
+
+
+def test_each_step_tells_pace_and_time_left(whole: Path) -> None:
+    steps = events(whole, "step")
+    assert all(step["patches_per_second"] * step["seconds"] == pytest.approx(1) for step in steps)
+    assert [step["seconds_left"] > 0 for step in steps] == [True] * (SMOKE.iterations - 1) + [False]
+    passed = steps[2]["time"] - events(whole, "start")[0]["time"]
+    assert steps[2]["seconds_left"] == pytest.approx(passed, rel=0.5), "half of the iterations are done"
 
 
 def test_an_excluded_case_is_left_out_also_of_a_run_that_has_begun(data: Path, whole: Path, tmp_path: Path) -> None:
@@ -314,7 +472,7 @@ def test_ctrl_c_ends_a_run_after_its_iteration(
         # Tests that run in the background of a shell would hand on that SIGINT is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (RunFolder(run).events.exists() and events_so_far(run) >= 2):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline

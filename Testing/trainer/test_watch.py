@@ -109,6 +109,17 @@ def test_what_is_done_again_after_a_resume_counts_once() -> None:
     assert of([*course, start(1)]).elections == []
 
 
+def test_the_process_that_knows_why_a_run_has_failed_is_believed() -> None:
+    known, lost = (
+        {"event": "end", "iteration": 1, "reason": "failed", "code": c} for c in ("DISK_FULL", "PROCESS_LOST")
+    )
+    for course in ([known, lost], [lost, known]):
+        end = of([start(), step(0), *course]).end
+        assert end is not None
+        assert end.code == "DISK_FULL"
+    assert of([start(), step(0), lost]).end is not None
+
+
 def test_reading_events_loads_the_standard_library_alone(subprocess_environment: dict[str, str]) -> None:
     name = "lckd_training.watching.events"
     code = f"import sys; before = set(sys.modules); import {name}; print(*(set(sys.modules) - before))"
@@ -267,7 +278,7 @@ def test_a_resumed_run_goes_on_in_the_same_curves(tmp_path: Path) -> None:
     for event in [
         {"event": "stage", "message": "preparing"},
         start(4),
-        *(step(n, loss=0.5) for n in (4, 5, 6)),
+        *(step(n, loss=0.5, seconds_left=1800.0) for n in (4, 5, 6)),
         weights,
     ]:
         again(event)
@@ -277,6 +288,7 @@ def test_a_resumed_run_goes_on_in_the_same_curves(tmp_path: Path) -> None:
     assert curves["dice WT/T2"] == [(4, pytest.approx(0.6))]
     assert curves["dice ET/all sequences"] == [(4, 0.5)]
     assert curves["teacher/ET"] == [(4, 2.0)]
+    assert curves["hours left"] == [(n, 0.5) for n in (5, 6, 7)]
     assert curves["weight ET/T1c"] == [(6, 0.75)]
     assert {"learning rate", "memory (MB)", "speed/iterations per second", "loss/distillation"} <= set(curves)
 

@@ -61,9 +61,8 @@ def train(
     if data is None or run is None:
         lacking = "data" if data is None else "run"
         raise click.MissingParameter(ctx=context, param=next(p for p in train.params if p.name == lacking))
-    console = open_console(
-        as_json, silent=int(os.environ.get("RANK", "0")) != 0
-    )  # the first of several processes speaks
+    speaks = int(os.environ.get("RANK", "0")) == 0  # the first of several processes
+    console = open_console(as_json, silent=not speaks)
     from ..config import TrainingConfig
     from ..run.folder import RunFolder
     from ..run.train import train as start
@@ -72,7 +71,13 @@ def train(
     source = str(RunFolder(run).config) if resume and RunFolder(run).config.exists() else preset
     config = TrainingConfig.preset(source).overridden(settings)
     stop = StopRequest(lambda words: console.warning(words) if not as_json else None)
-    with contextlib.closing(stop), _listening(config, run, stop.hear, as_json, tensorboard) as announce:
+    shown = _shown(config, run, as_json, tensorboard) if speaks else contextlib.nullcontext(_nothing)
+    with contextlib.closing(stop), shown as show:
+
+        def announce(event: dict[str, Any]) -> None:
+            stop.hear(event)
+            show(event)
+
         start(data, config, run, resume, announce, device=device, split=split, cache=cache, should_stop=stop)
     if not as_json:
         console.result([f"Finished: {run}", f"Make a model of it with lckd export {run} -o MODEL"])
@@ -82,19 +87,14 @@ train.params.append(debug_option)
 
 
 @contextlib.contextmanager
-def _listening(
-    config: TrainingConfig, run: Path, first: Announce, as_json: bool, tensorboard: bool
-) -> Iterator[Announce]:
-    """Who is told of the events of a run: `first`, the terminal, and TensorBoard where it is wanted."""
+def _shown(config: TrainingConfig, run: Path, as_json: bool, tensorboard: bool) -> Iterator[Announce]:
+    """Where the events of a run are shown: on the terminal, and by TensorBoard where it is wanted."""
     from ..watching.tensorboard_log import TensorBoardLog
     from .progress_line import ProgressLine
 
     with contextlib.ExitStack() as stack:
-        listeners = [first]
-        if as_json:
-            listeners.append(_print_json)
-        else:
-            listeners.append(stack.enter_context(contextlib.closing(ProgressLine(config.iterations, config.batch))))
+        progress = ProgressLine(config.iterations, config.batch)
+        listeners: list[Announce] = [_print_json if as_json else stack.enter_context(contextlib.closing(progress))]
         if tensorboard:
             listeners.append(stack.enter_context(contextlib.closing(TensorBoardLog(run))))
 
@@ -103,6 +103,10 @@ def _listening(
                 listener(event)
 
         yield announce
+
+
+def _nothing(event: dict[str, Any]) -> None:
+    """Shows an event nowhere."""
 
 
 def _print_json(event: dict[str, Any]) -> None:

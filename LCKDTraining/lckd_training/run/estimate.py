@@ -100,7 +100,8 @@ def _measure(config: TrainingConfig, folder: RunFolder, cases: list[Any], count:
     trainer = Trainer(short, folder, cases, cases[:1], group, Reporter(folder, listen))
     trainer.run()
     started = time.perf_counter()
-    count_votes(Predictor(trainer.optimization.average, group.device), cases[:1])
+    half = trainer.optimization.dtype is not None
+    count_votes(Predictor(trainer.optimization.average, group.device, half=half), cases[:1])
     election = time.perf_counter() - started
     steps = [after - before for before, after in zip(marks[WARM_UP:-1], marks[WARM_UP + 1 :], strict=True)]
     step = statistics.median(steps)

@@ -42,9 +42,16 @@ class RunFolder:
         """Whether a training has written its settings here."""
         return self.config.is_file() and self.events.is_file()
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to go on from."""
+        return bool(self._saved())
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other trainings out of the folder within the block; an old request to stop is forgotten.
+        """Keep other trainings out of the folder within the block.
+
+        An old request to stop is forgotten, and half a checkpoint of a training that was killed is removed.
 
         Raises:
             InputError: another training writes to it.
@@ -61,6 +68,8 @@ class RunFolder:
                     message = f"Another training writes to {self.path}."
                     raise InputError("RUN_ACTIVE", message, "Wait for its end, or stop it with lckd train stop.")
             self.stop.unlink(missing_ok=True)
+            for half in self.checkpoints.glob(".writing-*"):  # named so by `writing`
+                half.unlink(missing_ok=True)
             yield
 
     def ask_to_stop(self) -> None:

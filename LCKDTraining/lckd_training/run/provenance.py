@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -64,6 +65,7 @@ def _start(config: TrainingConfig, group: Group) -> dict[str, Any]:
         "device": describe_device(group.device),
         "processes": group.size,
         "seed": config.seed,
+        "settings": dataclasses.asdict(config),
     }
 
 

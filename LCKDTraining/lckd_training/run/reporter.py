@@ -17,18 +17,18 @@ Announce = Callable[[dict[str, Any]], None]
 
 
 class Reporter:
-    """Tells each event with its time; of several processes only the first speaks.
+    """Tells each event with its time; of several processes only the first writes.
 
     Args:
         folder: of the run.
-        announce: gets every event that is also written to ``events.jsonl``.
-        speaks: whether this process does.
+        announce: gets every event.
+        writes: whether this process writes them to ``events.jsonl``.
     """
 
-    def __init__(self, folder: RunFolder, announce: Announce = lambda _: None, speaks: bool = True) -> None:
+    def __init__(self, folder: RunFolder, announce: Announce = lambda _: None, writes: bool = True) -> None:
         self._folder = folder
         self._announce = announce
-        self._speaks = speaks
+        self._writes = writes
         self._done = 0
 
     def report(self, **event: Any) -> None:
@@ -39,13 +39,20 @@ class Reporter:
         """
         if "iteration" in event:
             self._done = event["iteration"] + (event["event"] == "step")
-        if self._speaks:
-            event["time"] = round(time.time(), 3)
+        event["time"] = round(time.time(), 3)
+        if self._writes:
             self._folder.append_event(event)
-            self._announce(event)
+        self._announce(event)
 
-    def end(self, reason: str, error: LckdError | None = None) -> None:
-        """Tell what ended the run (finished, interrupted, failed), if that can be written."""
+    def end(self, reason: str, error: LckdError | None = None, alone: bool = False) -> None:
+        """Tell what ended the run (finished, interrupted, failed), if that can be written.
+
+        Args:
+            reason: what.
+            error: in words.
+            alone: no other process knows of it, so that this one writes, too.
+        """
+        self._writes = self._writes or alone
         words = {} if error is None else {"code": error.code, "message": error.message, "action": error.action}
         with contextlib.suppress(OutputError):
             self.report(event="end", iteration=self._done, reason=reason, **words)

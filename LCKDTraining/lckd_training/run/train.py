@@ -10,7 +10,7 @@ import torch
 
 from lckd.device import choose_device, is_out_of_memory
 from lckd.discovery import CaseFiles
-from lckd.errors import CancelledError, InputError, LckdError, OutOfMemoryError
+from lckd.errors import CancelledError, InputError, LckdError, OutOfMemoryError, UsageError
 
 from ..config import TrainingConfig
 from ..data.cache import prepare_cases, using
@@ -18,6 +18,7 @@ from ..data.cases import TrainingCase, find_labeled, find_unlabeled, read_facts
 from ..data.datasets import find_dataset
 from ..data.split import Split
 from ..distributed import Group
+from ..watching.events import PROCESS_LOST
 from .folder import RunFolder
 from .provenance import record_start
 from .reporter import Announce, Reporter, this_process
@@ -43,15 +44,16 @@ def train(
         config: every setting.
         run: folder for everything that is written.
         resume: go on with the run in that folder.
-        announce: gets every event.
+        announce: gets every event, in each process.
         device: name of a device; of several GPUs each process that torchrun started takes its own.
         split: file of another split than the one that the settings describe.
         cache: folder for the prepared cases, which several runs may share; None: in the run folder.
-        should_stop: asked after each iteration.
+        should_stop: asked after each iteration, in each process.
 
     Raises:
         InputError: no usable cases, one has vanished or changed, there is a run and `resume` is not asked for, or
             another training writes to the folder.
+        UsageError: the run cannot go on with other settings of that kind.
         OutputError: the disk is full, or the folder cannot be written to; the last checkpoint is kept.
         OutOfMemoryError: the settings need more memory than there is.
         CancelledError: it was asked to stop; a checkpoint was written.
@@ -60,16 +62,18 @@ def train(
     reporter = Reporter(folder, announce, group.is_first)
 
     def wants_to_stop() -> bool:
-        return group.is_first and (should_stop() or folder.stop.exists())
+        return should_stop() or (group.is_first and folder.stop.exists())
 
     try:
-        if folder.load_checkpoint() is not None and not resume:
+        if folder.has_checkpoint and not resume:
             raise InputError("RUN_EXISTS", f"{run} already holds a run.", "Add --resume, or choose another folder.")
+        if folder.has_checkpoint and folder.config.exists():
+            _require_resumable(TrainingConfig.preset(str(folder.config)), config)
         parts = _split(data, config, folder, split)
         files = _files_of(parts, data, config.exclude)
         further = find_unlabeled(data, parts, config.exclude) if config.pretraining_iterations else []
         cache, only = cache or run / "cache", folder.held() if group.is_first else contextlib.nullcontext()
-        with only, _leaving_word(reporter, group.device), using(cache):
+        with only, _leaving_word(reporter, group), using(cache):
             cases = _prepare([*files, *further], cache, config.workers, group, reporter, wants_to_stop)
             if group.is_first:
                 record_start(folder, data, config, cases, group)
@@ -108,36 +112,66 @@ def _prepare(
     reporter: Reporter,
     wants_to_stop: Callable[[], bool],
 ) -> list[TrainingCase]:
-    """Each process prepares its share of the cases, and maps what the others have made."""
+    """Each process prepares its share of the cases, and maps what the others have made.
+
+    Where one cannot, all say why.
+    """
 
     def tell(fraction: float, name: str) -> None:
         reporter.report(event="stage", message=f"prepared {name}", fraction=fraction, **this_process())
         if wants_to_stop():
             raise _interrupted()
 
-    prepare_cases(files[group.rank :: group.size], cache, max(1, workers), tell)
-    group.barrier()
+    refusal: LckdError | None = None
+    try:
+        prepare_cases(files[group.rank :: group.size], cache, max(1, workers), tell)
+    except LckdError as error:
+        refusal = error
+    group.raise_together(refusal)
     return prepare_cases(files, cache)
 
 
 @contextlib.contextmanager
-def _leaving_word(reporter: Reporter, device: torch.device) -> Iterator[None]:
-    """Whatever ends a run that has begun is told among its events."""
+def _leaving_word(reporter: Reporter, group: Group) -> Iterator[None]:
+    """Whatever ends a run that has begun is told among its events, by the process that knows of it."""
     try:
         yield
     except (CancelledError, KeyboardInterrupt):
         reporter.end("interrupted")
         raise
     except LckdError as error:
-        reporter.end("failed", error)
+        reporter.end("failed", error, alone=not group.failed_together)
         raise
     except Exception as error:
-        memory = isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error)
-        refusal = out_of_memory(device) if memory else None
-        reporter.end("failed", refusal)
+        refusal = _in_words(error, group)
+        reporter.end("failed", refusal, alone=refusal is None or refusal.code != PROCESS_LOST)
         if refusal is None:
             raise
         raise refusal from error
+
+
+def _in_words(error: Exception, group: Group) -> LckdError | None:
+    """What a user is told of an exception; None if it is a mistake in the program."""
+    if isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error):
+        return out_of_memory(group.device)
+    if group.has_lost_a_peer(error):
+        message = "Another process of this training has ended; the last checkpoint is kept."
+        return LckdError(PROCESS_LOST, message, "See what that process says, and resume.")
+    return None
+
+
+def _require_resumable(before: TrainingConfig, now: TrainingConfig) -> None:
+    """Refuse settings with which the checkpoint cannot be read.
+
+    Raises:
+        UsageError: one of them is not as before.
+    """
+    kept = {"size": str, "optimizer": str, "deep_supervision": bool, "pretraining_iterations": bool}
+    for name, kind in kept.items():  # of the latter two it only matters whether they are 0
+        old, new = getattr(before, name), getattr(now, name)
+        if kind(old) != kind(new):
+            message = f"A run with {name}={old} cannot go on with {name}={new}."
+            raise UsageError("BAD_SETTING", message, "Begin another run, which may start_from this one.")
 
 
 def _split(data: Path, config: TrainingConfig, folder: RunFolder, file: Path | None) -> Split:
@@ -145,7 +179,14 @@ def _split(data: Path, config: TrainingConfig, folder: RunFolder, file: Path | N
     source = folder.split if folder.split.exists() else file
     if source is None:
         return Split.draw(read_facts(case for case in find_dataset(data) if case.name not in config.exclude), config)
-    return Split.read(source).without(config.exclude)
+    parts = Split.read(source).without(config.exclude)
+    for cases, code, purpose in (
+        (parts.train, "NO_TRAINING_CASE", "train on"),
+        (parts.election, "NO_ELECTION_CASE", "elect the teachers with"),
+    ):
+        if not cases:
+            raise InputError(code, f"No case is left to {purpose}.", "Exclude fewer, or take another split.")
+    return parts
 
 
 def out_of_memory(device: torch.device) -> OutOfMemoryError:

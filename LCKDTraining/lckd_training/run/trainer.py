@@ -6,10 +6,11 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lckd.device import place
 from lckd.errors import LckdError, UsageError
@@ -65,7 +66,7 @@ class Trainer:
         self.config, self.folder, self.election = config, folder, election
         self.group, self.reporter, self.should_stop = group, reporter, should_stop
         self.device = group.device
-        self.network = place(_first_network(config), self.device)
+        self.network = place(_first_network(config, folder), self.device)
         _require_stride(config, self.network)
         objective = place(Objective(self.network, config), self.device)
         self.optimization = Optimization(objective, self.network, config, self.device)
@@ -79,7 +80,8 @@ class Trainer:
         self.teachers: dict[Region, Sequence] = {}
         self.weights = TeacherWeights(config.weights_rate, config.weights_decay, self.device)
         self.best = 0.0
-        self.iteration = 0
+        self.iteration = self._first = 0
+        self._started = time.perf_counter()
 
     def resume(self) -> None:
         """Take up the last checkpoint of the folder, if there is one."""
@@ -99,6 +101,7 @@ class Trainer:
             LckdError: the loss is no longer a number, or a file cannot be written; the last checkpoint is kept.
         """
         config, pin = self.config, self.device.type == "cuda"
+        self._started, self._first = time.perf_counter(), self.iteration
         self.reporter.report(event="start", iteration=self.iteration, **self._circumstances())
         with PatchLoader(self.draw, self.iteration, config.iterations, config.workers, pin) as loader:
             for parts in loader:
@@ -111,7 +114,7 @@ class Trainer:
                     self._save()
                 if stopping:
                     break
-        finished = self.iteration == config.iterations
+        finished = self.iteration >= config.iterations
         self.reporter.end("finished" if finished else "interrupted")
         return finished
 
@@ -132,13 +135,14 @@ class Trainer:
         """One optimizer step on a batch; return whether somebody wants to stop after it."""
         started = time.perf_counter()
         terms = self._add_gradients(parts)
-        values = self.group.sum(np.array([*terms, float(self.should_stop())])) / self.group.size
+        values = self.group.sum(np.array([*terms.sum(axis=0), float(self.should_stop())])) / self.group.size
         if not np.isfinite(values).all():
-            raise _not_finite(parts)
+            self._refuse([part for part, own in zip(parts, terms, strict=True) if not np.isfinite(own).all()])
         try:
             rate = self.optimization.step(self.iteration)
-        except FloatingPointError as error:
-            raise _not_finite(parts) from error
+        except FloatingPointError:
+            self._refuse(parts)
+        seconds = waited + time.perf_counter() - started
         self.reporter.report(
             event="step",
             iteration=self.iteration,
@@ -147,15 +151,21 @@ class Trainer:
             loss_ckd=values[2],
             lr=rate,
             present=[sequence.value for sequence in parts[0].present],
-            seconds=waited + time.perf_counter() - started,
+            seconds=seconds,
             seconds_data=waited,
             memory_mb=self._memory_mb(),
+            patches_per_second=self.config.batch * self.group.size / seconds,
+            seconds_left=self._seconds_left(),
         )
         return values[3] > 0
 
-    def _add_gradients(self, parts: list[Sample]) -> list[float]:
-        """Add the gradient of the loss over the batch, and return loss, task loss and distillation loss."""
-        strengths, total = self.teaching(), torch.zeros(3, device=self.device)
+    def _add_gradients(self, parts: list[Sample]) -> NDArray[np.float64]:
+        """Add the gradient of the loss over the batch.
+
+        Returns:
+            By part, what it adds to loss, task loss and distillation loss (parts, 3).
+        """
+        strengths, every = self.teaching(), []
         for number, part in enumerate(parts):
             share = len(part.cases) / self.config.batch
             subsets = self.draw.subsets(part.present, self.iteration)
@@ -164,8 +174,21 @@ class Trainer:
                 with self.optimization.computing():
                     loss, terms = self.shared(part.to(self.device), subsets, strengths, hiding)
                 self.optimization.backward(share * loss)
-            total += share * terms
-        return total.tolist()
+            every.append(share * terms)
+        return torch.stack(every).cpu().double().numpy()
+
+    def _refuse(self, parts: list[Sample]) -> NoReturn:
+        """Raise, in all processes, that the loss of some of the parts of their batches is no number."""
+        own = [name for part in parts for name in part.cases]
+        error = _not_finite(name for names in self.group.gather(own) for name in names)
+        self.group.raise_together(error)
+        raise error
+
+    def _seconds_left(self) -> float:
+        """Of the whole run, at its pace since it was started, elections and checkpoints included."""
+        done = self.iteration + 1
+        pace = (time.perf_counter() - self._started) / (done - self._first)
+        return pace * (self.config.iterations - done)
 
     def _hiding(self, parts: list[Sample], number: int) -> Hiding | None:
         """What is hidden of a part of the batch; None after pre-training."""
@@ -235,16 +258,19 @@ def _as_event(election: Election, teachers: dict[Region, Sequence]) -> dict[str,
     }
 
 
-def _not_finite(parts: list[Sample]) -> LckdError:
-    cases = ", ".join(dict.fromkeys(name for part in parts for name in part.cases))
+def _not_finite(names: Iterable[str]) -> LckdError:
+    cases = ", ".join(dict.fromkeys(names))
     what = "The training loss or its gradient is no longer a number"
     message = f"{what}, at a patch of {cases}; the last checkpoint is kept."
     return LckdError("LOSS_NOT_FINITE", message, "Resume with a lower learning rate, and check that case.")
 
 
-def _first_network(config: TrainingConfig) -> LCKDNetwork:
-    """The network before the first step: with the weights of the model or run to start from, if there is one."""
-    if not config.start_from:
+def _first_network(config: TrainingConfig, folder: RunFolder) -> LCKDNetwork:
+    """The network before the first step: with the weights of the model or run to start from, if there is one.
+
+    A run with a checkpoint has no need of them; they may be gone.
+    """
+    if not config.start_from or folder.has_checkpoint:
         return build_network(config.network)
     start = Path(config.start_from)
     first = load_averaged(start)[0] if RunFolder(start).is_run else load_model(config.start_from).network

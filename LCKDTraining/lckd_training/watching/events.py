@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 EVENTS_FILE = "events.jsonl"
+#: Code of the error of a process whose peer has ended; the peer knows why.
+PROCESS_LOST = "PROCESS_LOST"
 #: How every line begins. A process that was killed leaves a line cut off, and the next one may write on after it.
 _BEGIN = b'{"event"'
 
@@ -46,7 +48,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Step:
-    """An iteration, counted from 0: losses, learning rate, sequences encoded, seconds in all and waiting for data."""
+    """An iteration, counted from 0: losses, learning rate, sequences encoded, seconds in all and waiting for data.
+
+    The seconds left are those of the whole run, at its pace since the last start.
+    """
 
     iteration: int
     loss: float
@@ -57,6 +62,8 @@ class Step:
     present: Sequence[str] = ()
     seconds_data: float = 0.0
     memory_mb: float | None = None
+    patches_per_second: float | None = None
+    seconds_left: float | None = None
     time: float | None = None
 
 
@@ -223,7 +230,7 @@ class History:
             self.weights.append(event)
         elif isinstance(event, Checkpoint):
             self.checkpoints.append(event)
-        else:
+        elif self.end is None or event.code != PROCESS_LOST:
             self.end = event
 
     @property

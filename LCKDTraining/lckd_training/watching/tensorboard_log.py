@@ -79,6 +79,8 @@ def _scalars(event: Event) -> Iterator[tuple[str, float]]:
         yield "speed/share waiting for data", event.seconds_data / event.seconds if event.seconds > 0 else 0.0
         if event.memory_mb is not None:
             yield "memory (MB)", event.memory_mb
+        if event.seconds_left is not None:
+            yield "hours left", event.seconds_left / 3600
     elif isinstance(event, Election):
         yield "score", mean_dice(event)
         for region, value in (event.full or {}).items():
