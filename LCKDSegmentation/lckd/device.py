@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -29,13 +30,13 @@ DEVICE_NAMES = "auto, cpu, cuda, cuda:0, cuda:1, …, or mps"
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` takes a CUDA GPU, else an Apple GPU, else the CPU.
+    """The device of that name; ``auto`` takes a CUDA GPU on which this PyTorch works, else an Apple GPU, else the CPU.
 
     Raises:
         UsageError: there is no such device. A GPU that was asked for is never replaced silently.
     """
     if name == "auto":
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and gpu_problem() is None:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
@@ -45,7 +46,36 @@ def choose_device(name: str = "auto") -> torch.device:
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if (device.index or 0) >= count.get(device.type, 0):
         raise UsageError("NO_SUCH_DEVICE", f"This computer has no device '{name}'.", "Use --device auto or cpu.")
+    problem = gpu_problem(device.index or 0) if device.type == "cuda" else None
+    if problem is not None:
+        raise UsageError(
+            "NO_SUCH_DEVICE", f"The device '{name}' cannot be used: {problem}.", "Use --device auto or cpu."
+        )
     return device
+
+
+def gpu_problem(index: int = 0) -> str | None:
+    """Why this PyTorch does not work on a CUDA GPU, in words; None where it does. Takes no memory of the GPU."""
+    try:
+        major, minor = torch.cuda.get_device_capability(index)
+    except Exception as error:  # of several classes: no driver, one that is too old, a PyTorch without CUDA
+        return first_sentence(error)
+    built = torch.cuda.get_arch_list() if torch.version.hip is None else []
+    if built and not any(_runs_on(architecture, major, minor) for architecture in built):
+        return f"this PyTorch has no code for its compute capability {major}.{minor}, only {' '.join(built)}"
+    return None
+
+
+def _runs_on(architecture: str, major: int, minor: int) -> bool:
+    """Machine code (sm_75) runs on GPUs of its generation that are not older, PTX (compute_75) on all of those."""
+    kind, _, digits = architecture.partition("_")
+    number = int(re.sub(r"\D", "", digits))
+    return number <= 10 * major + minor and (kind == "compute" or number // 10 == major)
+
+
+def first_sentence(error: BaseException) -> str:
+    """What an exception of CUDA says, without the advice and the addresses that follow."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def describe_device(device: torch.device) -> str:

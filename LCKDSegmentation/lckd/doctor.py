@@ -8,6 +8,7 @@ import importlib.util
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,8 +28,12 @@ OPTIONAL = {
     "nilearn": "synthetic cases (lckd data phantom)",
 }
 OLDEST_PYTHON = (3, 10)
+INSTALL_FOR_GPU = "Update the driver, or install the PyTorch that pytorch.org names for this GPU and driver."
 #: 3-D convolutions in half precision take several times the time and memory (pytorch issues 166122, 166643).
 BAD_TORCH = re.compile(r"2\.9\.")
+#: From one version of cuDNN to before another, 3-D convolutions in half precision or TF32 may be wrong; newer PyTorch
+#: does without them there, slowly (pytorch issue 163539, pull requests 163581 and 167024).
+BAD_CUDNN = (90800, 91500)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,10 @@ def _torch() -> Check:
     if BAD_TORCH.match(version):
         detail = f"{version}: its 3-D convolutions are slow and take much memory in half precision"
         return Check("torch works", "warn", detail, "Install another version: pip install 'torch>=2.6,!=2.9.*'")
+    cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None
+    if cudnn is not None and BAD_CUDNN[0] <= cudnn < BAD_CUDNN[1]:
+        detail = f"{version} with cuDNN {cudnn}, whose 3-D convolutions in half precision may be wrong or slow"
+        return Check("torch works", "warn", detail, "Install a newer version: pip install -U 'torch>=2.10'")
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
     return Check("torch works", "ok", f"built with {built}")
 
@@ -118,15 +127,32 @@ def _torch() -> Check:
 def _devices() -> Iterator[Check]:
     import torch
 
-    from .device import choose_device, describe_device
+    from .device import choose_device, describe_device, gpu_problem
 
-    for index in range(torch.cuda.device_count()):
-        name = torch.cuda.get_device_name(index)
-        free, total = (count / 1024**3 for count in torch.cuda.mem_get_info(index))
-        yield Check(f"cuda:{index}", "ok", f"{name}, {total:.1f} GiB, {free:.1f} free")
+    count = torch.cuda.device_count()
+    yield from map(_gpu, range(count))
+    if count == 0 and shutil.which("nvidia-smi") is not None:  # it comes with the driver
+        yield Check("NVIDIA GPU", "warn", f"it is not used: {gpu_problem()}", INSTALL_FOR_GPU)
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
     yield Check("device auto", "ok", f"takes {describe_device(choose_device())}")
+
+
+def _gpu(index: int) -> Check:
+    """A GPU by the name that ``--device`` takes, if it can be used."""
+    import torch
+
+    from .device import first_sentence, gpu_problem
+
+    problem = gpu_problem(index)
+    if problem is not None:
+        return Check(f"GPU {index}", "warn", f"it is not used: {problem}", INSTALL_FOR_GPU)
+    name = torch.cuda.get_device_name(index)
+    try:
+        free, total = (size / 1024**3 for size in torch.cuda.mem_get_info(index))
+    except RuntimeError as error:
+        return Check(f"GPU {index}", "warn", f"{name}: {first_sentence(error)}", "Close other programs that use it.")
+    return Check(f"cuda:{index}", "ok", f"{name}, {total:.1f} GiB, {free:.1f} free")
 
 
 def _cpu() -> Check:

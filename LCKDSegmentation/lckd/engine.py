@@ -188,7 +188,8 @@ class Engine:
         Raises: as `segment`.
         """
         progress = progress or Progress()
-        if self.device.type == "cuda":
+        # Before its first use CUDA counts nothing, and refuses to be asked.
+        if self.device.type == "cuda" and torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats(self.device)
         with progress.stage("prepare", share * PREPARE_SHARE if keep else share):
             prepared = prepare(case)

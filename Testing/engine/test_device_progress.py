@@ -9,6 +9,7 @@ from lckd.progress import Progress
 
 
 def test_auto_takes_what_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 6))
     for cuda, mps, expected in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
@@ -38,6 +39,7 @@ def test_a_device_that_is_not_there_is_refused_not_replaced(monkeypatch, name, c
 
 
 def test_the_second_of_two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 6))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert device.choose_device("cuda:1") == torch.device("cuda", 1)
 
