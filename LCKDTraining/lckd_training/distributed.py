@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -38,7 +39,8 @@ class Group:
         if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)
         if self.size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+            nccl = device.type == "cuda" and dist.is_nccl_available()  # not on Windows
+            dist.init_process_group("nccl" if nccl else "gloo", timeout=_PATIENCE)
 
     @staticmethod
     def own_device(device: torch.device) -> torch.device:
@@ -103,6 +105,10 @@ class Group:
         return self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
 
     def close(self) -> None:
-        """Leave the group."""
-        if self.size > 1 and dist.is_initialized():
+        """Leave the group; not while an exception passes on its way out.
+
+        NCCL would wait here for peers that wait for this process in a gradient. Where it ends instead, torchrun ends
+        them.
+        """
+        if self.size > 1 and dist.is_initialized() and sys.exc_info()[0] is None:
             dist.destroy_process_group()
