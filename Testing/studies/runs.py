@@ -103,7 +103,7 @@ class Run:
 
     @property
     def is_scored(self) -> bool:
-        """Nothing is left to do; `evaluation.json` is the last file that `lckd evaluate` writes."""
+        """Nothing is left to do; `lckd evaluate` writes `evaluation.json` after all scores."""
         return (self.scores / "evaluation.json").exists()
 
     def variant_settings(self) -> list[str]:
