@@ -39,7 +39,7 @@ REFERENCE_PREFERENCE = (Sequence.T1C, Sequence.FLAIR, Sequence.T2, Sequence.T1)
 FILE_NAMES: dict[Sequence, tuple[str, ...]] = {
     Sequence.FLAIR: ("flair", "t2f", "t2_flair", "t2flair"),
     Sequence.T1: ("t1", "t1n", "t1w"),
-    Sequence.T1C: ("t1c", "t1ce", "t1gd", "t1_gd"),
+    Sequence.T1C: ("t1c", "t1ce", "t1gd", "t1_gd", "t1gad"),
     Sequence.T2: ("t2", "t2w"),
 }
 

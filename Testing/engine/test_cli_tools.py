@@ -176,3 +176,8 @@ def test_data_phantom_grows_tumors_in_real_brains(
     assert [event["message"] for event in done.events if event["event"] == "warning"] == [
         "b has tumor in both halves. It is left out."
     ]
+    beside = ("data", "phantom", "-o", tmp_path / "brains" / "0", "--brains", tmp_path / "brains", "--count", "2")
+    for _again in range(2):
+        brains.clear()
+        assert command(*beside).status == 0
+        assert brains == ["a", "b"], "cases made before are no brains"

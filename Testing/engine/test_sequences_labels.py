@@ -69,6 +69,7 @@ def test_an_unknown_subset_is_a_wrong_command_line(text):
         ("UPENN-GBM-00001_11_T1GD", T1C),
         ("T2", T2),
         ("patient t1_gd", T1C),
+        ("ucsf-pdgm-0004_t1gad", T1C),
         ("scan_T2_FLAIR", FLAIR),
         ("sub-01_ses-1_ce-gadolinium_run-2_T1w", T1C),
         ("sub-01_ce-gd_FLAIR", FLAIR),

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import signal
 import time
 
 import pytest
@@ -81,6 +82,15 @@ def test_a_process_that_is_killed_is_told_in_a_sentence(case: TrainingCase, busy
         compute_on(case, busy)
     assert caught.value.code == "TRAINING_DATA_LOST"
     assert multiprocessing.active_children() == [], "the other one is no more, too"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+def test_signals_to_all_processes_of_a_training_do_not_end_those_that_draw(case: TrainingCase) -> None:
+    with PatchLoader(SliceDraw(case), 0, 9, workers=1) as loader:
+        process = next(loader).process
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(process, number)
+        assert [sample.iteration for sample in loader] == list(range(1, 9))
 
 
 def test_the_time_waited_is_that_for_the_last_sample(case: TrainingCase) -> None:

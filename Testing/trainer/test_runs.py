@@ -457,6 +457,16 @@ def test_a_split_file_is_followed(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "cache").exists()
 
 
+def test_a_split_file_with_a_patient_in_two_roles_is_refused(tmp_path: Path) -> None:
+    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00002-000"):
+        write_case(tmp_path / "data" / name)
+    roles = {"train": ["BraTS-GLI-00001-000"], "election": ["BraTS-GLI-00001-001"], "test": ["BraTS-GLI-00002-000"]}
+    (tmp_path / "split.json").write_text(json.dumps(roles))
+    with pytest.raises(InputError) as caught:
+        train(tmp_path / "data", SMOKE, tmp_path / "run", split=tmp_path / "split.json")
+    assert caught.value.code == "PATIENT_DIVIDED"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT for another process")
 def test_ctrl_c_ends_a_run_after_its_iteration(
     data: Path, tmp_path: Path, subprocess_environment: dict[str, str]

@@ -49,6 +49,14 @@ def test_all_scans_of_a_patient_have_one_role_and_every_case_has_one(seed: int) 
         assert sorted(name for names in split.roles.values() for name in names) == sorted(fact.name for fact in facts)
 
 
+def test_scans_of_a_patient_in_two_roles_are_told() -> None:
+    patients = {"p1-0": "p1", "p1-1": "p1", "p2-0": "p2"}
+    Split(("p1-0", "p1-1"), ("p2-0",), ("unknown",)).check_patients(patients)
+    with pytest.raises(InputError, match="has p1-0 for train and p1-1 for test, scans of one patient") as caught:
+        Split(("p1-0",), ("p2-0",), ("p1-1",)).check_patients(patients)
+    assert caught.value.code == "PATIENT_DIVIDED"
+
+
 def test_who_elects_is_held_out_from_the_gradient() -> None:
     """A fifth of the patients that are not tested, as in the paper, of whom no scan is trained on."""
     facts = made_facts(50)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,11 @@ from lckd.cli.options import PATH, json_option
 
 from .check import check
 from .split import split
+
+if TYPE_CHECKING:
+    from lckd.discovery import CaseFiles
+
+    from ..phantom.background import Background
 
 
 @click.group(no_args_is_help=False)
@@ -49,7 +56,8 @@ def phantom(
 ) -> None:
     """Make synthetic cases of a brain with a glioma, labeled, in the layout of BraTS 2023.
 
-    The same seed gives the same case. In each, the enhancing rim differs from the edema in T1c alone.
+    The same seed gives the same case; with --brains, the same command over the same brains. In each, the enhancing rim
+    differs from the edema in T1c alone.
 
     \b
     Example:
@@ -63,11 +71,11 @@ def phantom(
     settings = PhantomSettings.separable(scale) if separable else PhantomSettings.scaled(scale)
     if brains is not None and scale != 1:
         raise click.UsageError("--scale does not go with --brains: real brains have their own size.")
-    backgrounds = (
-        backgrounds_in_turn(find_labeled(brains), lambda error: console.warning(f"{error.message} {error.action}"))
-        if brains is not None
-        else itertools.repeat(None)
-    )
+    backgrounds: Iterator[Background | None] = itertools.repeat(None)
+    if brains is not None:
+        # Synthetic cases below the output, made before, are no brains to grow tumors in.
+        found = [files for files in find_labeled(brains) if not _is_below(files, output)]
+        backgrounds = backgrounds_in_turn(found, lambda error: console.warning(f"{error.message} {error.action}"))
     names = [f"phantom-{number:04d}" for number in range(seed, seed + count)]
     for done, name in enumerate(names):
         console.progress("generate", done / count, name)
@@ -76,3 +84,7 @@ def phantom(
         write_phantom(made, output / name, name)
     console.progress("write", 1.0)
     console.result([f"Written: {output / name}" for name in names], cases=[str(output / name) for name in names])
+
+
+def _is_below(files: CaseFiles, folder: Path) -> bool:
+    return any(image.path.resolve().is_relative_to(folder.resolve()) for image in files.images.values())

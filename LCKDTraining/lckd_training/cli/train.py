@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", "run", type=PATH, help="Folder of the run.  [required]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it was interrupted.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the preset.")
-@click.option("--split", type=PATH, metavar="split.json", help="Which case is for what, as in an earlier run.")
+@click.option(
+    "--split",
+    type=PATH,
+    metavar="split.json",
+    help="Which case is for what, as in an earlier run. A run that exists keeps its own.",
+)
 @click.option("--cache", type=PATH, help="Folder of prepared cases, which runs may share; without it in the run's.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:1|mps", help="Where to run.")
 @click.option("--tensorboard", is_flag=True, help="Also write curves for TensorBoard, into tensorboard/ of the run.")

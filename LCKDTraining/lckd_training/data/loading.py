@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class PatchLoader(Generic[Sample]):
             prefetch_factor=AHEAD if workers else None,
             multiprocessing_context="spawn" if workers else None,
             pin_memory=pin,
+            worker_init_fn=_leave_signals,
             generator=torch.Generator(),  # Without its own, it would draw from the state of everybody's.
         )
         self._apart = workers > 0
@@ -121,6 +123,12 @@ class PatchLoader(Generic[Sample]):
         shut_down = getattr(samples, "_shutdown_workers", None)
         if shut_down is not None:
             shut_down()
+
+
+def _leave_signals(_worker: int) -> None:
+    """Ctrl-C in a shell, and torchrun, signal all processes: the one that trains then ends those that draw."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _lost() -> OutOfMemoryError:

@@ -129,6 +129,23 @@ class Split:
         train, election, test = (tuple(case for case in cases if case not in gone) for cases in self.roles.values())
         return Split(train, election, test, self.drawn)
 
+    def check_patients(self, patients: Mapping[str, str]) -> None:
+        """See that all scans of a patient have one role.
+
+        Args:
+            patients: the patient of each case by its name.
+
+        Raises:
+            InputError: two of a patient's scans have different roles.
+        """
+        first: dict[str, tuple[str, str]] = {}
+        for role, names in self.roles.items():
+            for name in names:
+                other, other_role = first.setdefault(patients.get(name, name), (name, role))
+                if other_role != role:
+                    message = f"The split has {other} for {other_role} and {name} for {role}, scans of one patient."
+                    raise InputError("PATIENT_DIVIDED", message, "Give all scans of a patient one role.")
+
     def write(self, path: Path) -> None:
         """Write as JSON.
 

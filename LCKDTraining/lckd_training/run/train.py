@@ -46,7 +46,7 @@ def train(
         resume: go on with the run in that folder.
         announce: gets every event, in each process.
         device: name of a device; of several GPUs each process that torchrun started takes its own.
-        split: file of another split than the one that the settings describe.
+        split: file of another split than the one that the settings describe; a run that exists keeps its own.
         cache: folder for the prepared cases, which several runs may share; None: in the run folder.
         should_stop: asked after each iteration, in each process.
 
@@ -176,10 +176,13 @@ def _require_resumable(before: TrainingConfig, now: TrainingConfig) -> None:
 
 def _split(data: Path, config: TrainingConfig, folder: RunFolder, file: Path | None) -> Split:
     """The split of the run, of a file, or drawn by the settings."""
-    source = folder.split if folder.split.exists() else file
+    is_own = folder.split.exists()
+    source = folder.split if is_own else file
     if source is None:
         return Split.draw(read_facts(case for case in find_dataset(data) if case.name not in config.exclude), config)
     parts = Split.read(source).without(config.exclude)
+    if not is_own:
+        parts.check_patients({case.name: case.patient for case in find_dataset(data)})
     for cases, code, purpose in (
         (parts.train, "NO_TRAINING_CASE", "train on"),
         (parts.election, "NO_ELECTION_CASE", "elect the teachers with"),
