@@ -182,7 +182,9 @@ class Share:
         """The GPU of this process, where the user left the choice."""
         import torch
 
-        if self.size == 1 or wanted not in ("auto", "cuda") or not torch.cuda.is_available():
+        from .device import choose_device
+
+        if self.size == 1 or wanted not in ("auto", "cuda") or choose_device(wanted).type != "cuda":
             return wanted
         return f"cuda:{self.local_rank % torch.cuda.device_count()}"
 

@@ -368,7 +368,15 @@ def test_shares_are_disjoint_and_complete() -> None:
 def test_each_process_has_its_gpu(monkeypatch: pytest.MonkeyPatch, share, wanted: str, given: str) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("lckd.device.gpu_problem", lambda index=0: None)
     assert share.device(wanted) == given
+
+
+def test_no_process_is_given_a_gpu_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("lckd.device.gpu_problem", lambda index=0: "it is too old")
+    assert batch.Share(5, 8, 1).device("auto") == "auto"
 
 
 def test_the_share_comes_from_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

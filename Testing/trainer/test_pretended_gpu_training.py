@@ -2,18 +2,24 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from phantoms import make_case, write_case
 from pretended_gpu import CPU, GPU, pretended_gpu
 from tiny_models import CONFIG
 
 from lckd.errors import CancelledError
 from lckd.network import PRESETS
+from lckd.predictor import Predictor
 from lckd_training.config import TrainingConfig
 from lckd_training.run.folder import RunFolder
 from lckd_training.run.train import train
+
+#: Torch takes the pretended GPU for the device without values that it is made from.
+pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter:UserWarning")
 
 SHORT = [
     "iterations=3",
@@ -65,3 +71,20 @@ def test_a_run_stopped_and_resumed(data: Path, tmp_path: Path, monkeypatch: pyte
                 assert len(losses(run)) > done
     assert len(losses(tmp_path / "cpu")) == 3
     assert np.allclose(losses(tmp_path / "meta"), losses(tmp_path / "cpu"), rtol=1e-4, atol=1e-6)
+
+
+def test_an_election_that_falls_back_to_the_cpu_leaves_the_weights_where_they_were(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnAFullGpu(Predictor):
+        def _parts(self, *arguments: Any) -> Any:
+            if self.plan.device == GPU:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+            return super()._parts(*arguments)
+
+    monkeypatch.setitem(PRESETS, "small", CONFIG)
+    monkeypatch.setattr("lckd_training.run.train.choose_device", lambda _: GPU)
+    monkeypatch.setattr("lckd_training.run.trainer.Predictor", OnAFullGpu)
+    with pretended_gpu():
+        train(data, TrainingConfig.preset("smoke").overridden(SHORT), tmp_path / "run")
+    assert len(losses(tmp_path / "run")) == 3

@@ -29,7 +29,7 @@ class Hiding:
 
     def to(self, device: torch.device) -> Hiding:
         """The same on a device."""
-        return Hiding(self.left, self.hidden.to(device, non_blocking=True))
+        return Hiding(self.left, self.hidden.to(device))
 
 
 def draw_hiding(left: Subset, batch: int, patch: Iterable[int], share: float, rng: np.random.Generator) -> Hiding:

@@ -47,8 +47,10 @@ class Sample:
 
     def to(self, device: torch.device) -> Sample:
         """The same on a device; does not wait for the copy where memory is pinned."""
-        images = {sequence: image.to(device, non_blocking=True) for sequence, image in self.images.items()}
-        return Sample(images, self.regions.to(device, non_blocking=True), self.cases)
+        # To an Apple GPU the copy would be made when the memory may hold something else (PyTorch issue 189690).
+        ahead = device.type == "cuda"
+        images = {sequence: image.to(device, non_blocking=ahead) for sequence, image in self.images.items()}
+        return Sample(images, self.regions.to(device, non_blocking=ahead), self.cases)
 
     def pin_memory(self) -> Sample:
         """The same in memory from which a GPU copies without waiting; called by torch's data loader."""

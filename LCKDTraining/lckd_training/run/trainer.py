@@ -201,6 +201,8 @@ class Trainer:
         own = self.election[self.group.rank :: self.group.size]
         predictor = Predictor(self.optimization.average, self.device, half=self.optimization.dtype is not None)
         election = count_up(self.group.sum(count_votes(predictor, own, self.config.election_dice == "soft")))
+        # Where the memory of the GPU ran out, they were taken to the CPU.
+        place(self.optimization.average, self.device)
         self.teachers = elect(election, self.teachers)
         self.reporter.report(event="election", iteration=self.iteration, **_as_event(election, self.teachers))
         if election.score > self.best:
