@@ -1,4 +1,4 @@
-"""What may happen to a run: stopped, killed, several processes, learned teachers, a full disk, other data."""
+"""What may happen to a run: stopped, killed, learned teachers, a full disk, other data."""
 
 import errno
 import json
@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from phantoms import make_case, write_case
+from run_parts import SMOKE, command, events, losses, wait_for_steps, weights
 
 from lckd.errors import CancelledError, InputError, LckdError, OutputError, UsageError
 from lckd.models import load_model
@@ -29,10 +29,6 @@ from lckd_training.run.folder import RunFolder
 from lckd_training.run.optimization import Optimization
 from lckd_training.run.train import train
 
-SMOKE = TrainingConfig.preset("smoke").overridden(
-    ["iterations=6", "election_interval=2", "checkpoint_interval=2", "election=[b]", "patch=16", "subsets_per_step=1"]
-)
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,22 +39,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def events(run: Path, kind: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in RunFolder(run).events.read_text().splitlines()]
-    return [event for event in lines if event["event"] == kind]
-
-
-def losses(run: Path) -> dict[int, tuple[float, ...]]:
-    """By iteration; what was done again after a resumption counts."""
-    return {e["iteration"]: (e["loss"], e["loss_task"], e["loss_ckd"], e["lr"]) for e in events(run, "step")}
-
-
-def weights(run: Path) -> torch.Tensor:
-    state = RunFolder(run).load_checkpoint()
-    assert state is not None
-    return torch.cat([value.flatten() for value in state["objective"].values()])
-
-
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing interrupted."""
@@ -67,24 +47,13 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def command(data: Path, run: Path, config: TrainingConfig) -> list[str]:
-    run.mkdir(exist_ok=True)
-    preset = run.with_suffix(".yaml")
-    preset.write_text(config.to_yaml())
-    return ["lckd", "train", "--data", str(data), "--preset", str(preset), "-o", str(run)]
-
-
 def test_a_killed_run_goes_on_exactly(
     data: Path, whole: Path, tmp_path: Path, subprocess_environment: dict[str, str]
 ) -> None:
     run = tmp_path / "run"
     words = [sys.executable, "-m", *command(data, run, SMOKE)]
     process = subprocess.Popen(words, env=subprocess_environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not (RunFolder(run).events.exists() and events_so_far(run) >= 3):
-        assert process.poll() is None, "it ended by itself"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_steps(run, process, 3)
     process.kill()
     process.wait()
     assert not events(run, "end")
@@ -92,90 +61,6 @@ def test_a_killed_run_goes_on_exactly(
     assert losses(run) == losses(whole)
     assert torch.equal(weights(run), weights(whole))
     assert events(run, "end")[-1]["reason"] == "finished"
-
-
-def events_so_far(run: Path) -> int:
-    return sum('"step"' in line for line in RunFolder(run).events.read_text().splitlines() if line.endswith("}"))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="torchrun on Windows lacks gloo's libuv in some builds")
-def test_two_processes_train_as_one_with_the_doubled_batch(
-    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
-) -> None:
-    settings = ["missing_per=sample", "iterations=3", "optimizer=sgd", "momentum=0.5", "deep_supervision=0.5"]
-    config = SMOKE.overridden([*settings, "subsets_per_step=2", "accumulate=1", "pretraining_iterations=1"])
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
-    words = [*torchrun, *command(data, tmp_path / "two", config)]
-    subprocess.run(words, check=True, env=subprocess_environment, timeout=200, stdout=subprocess.DEVNULL)
-    train(data, config.overridden(["batch=2", "accumulate=2"]), tmp_path / "one")
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert {k: pytest.approx(v, rel=1e-4) for k, v in one.items()} == two
-    assert torch.allclose(weights(tmp_path / "one"), weights(tmp_path / "two"), atol=1e-5)
-    assert len(events(tmp_path / "two", "step")) == 3, "one process writes"
-
-
-def begun_by_two(data: Path, run: Path, environment: dict[str, str], *settings: str) -> subprocess.Popen[str]:
-    """A training of two processes, each of which trains on one case of `data`."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
-    words = [*torchrun, *command(data, run, SMOKE.overridden(settings)), "--device", "cpu"]
-    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_steps(run: Path, process: subprocess.Popen[str], count: int) -> None:
-    deadline = time.monotonic() + 300
-    while not (RunFolder(run).events.exists() and events_so_far(run) >= count):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM for another process")
-def test_several_processes_end_after_their_iteration_where_torchrun_is_told_to_end(
-    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
-) -> None:
-    """As where a job's time on a cluster ends: each process gets the signal, and none may leave the others."""
-    run = tmp_path / "run"
-    process = begun_by_two(data, run, subprocess_environment, "iterations=5000", "checkpoint_interval=5000")
-    wait_for_steps(run, process, 2)
-    process.terminate()
-    process.communicate(timeout=60)
-    (end,) = events(run, "end")
-    assert end["reason"] == "interrupted", end
-    state = RunFolder(run).load_checkpoint()
-    assert state is not None
-    assert state["iteration"] == len(losses(run))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-def test_a_process_that_is_gone_ends_the_others(
-    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
-) -> None:
-    run = tmp_path / "run"
-    process = begun_by_two(data, run, subprocess_environment, "iterations=5000")
-    wait_for_steps(run, process, 2)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
-    (first,) = (event["pid"] for event in events(run, "start"))
-    (other,) = (int(pid) for pid in children.split() if int(pid) != first)
-    os.kill(other, signal.SIGKILL)
-    _, words = process.communicate(timeout=60)
-    assert "mistake in the program" not in words
-    (end,) = events(run, "end")
-    assert (end["reason"], end["code"]) == ("failed", "PROCESS_LOST")
-
-
-@pytest.mark.skipif(os.name == "nt", reason="torchrun on Windows lacks gloo's libuv in some builds")
-def test_what_one_process_cannot_prepare_all_refuse(
-    data: Path, tmp_path: Path, subprocess_environment: dict[str, str]
-) -> None:
-    cases, run = tmp_path / "cases", tmp_path / "run"
-    shutil.copytree(data, cases)
-    (damaged,) = (cases / "c").glob("*t1c*")
-    damaged.write_bytes(damaged.read_bytes()[:3000])
-    _, words = begun_by_two(cases, run, subprocess_environment).communicate(timeout=200)
-    assert "mistake in the program" not in words
-    (end,) = events(run, "end")
-    assert (end["reason"], end["code"]) == ("failed", "UNREADABLE")
-    assert end["message"].startswith("c: ")
 
 
 def test_a_run_stops_after_its_iteration_when_asked(data: Path, whole: Path, tmp_path: Path) -> None:
@@ -482,11 +367,7 @@ def test_ctrl_c_ends_a_run_after_its_iteration(
         # Tests that run in the background of a shell would hand on that SIGINT is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 300
-    while not (RunFolder(run).events.exists() and events_so_far(run) >= 2):
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_steps(run, process, 2)
     process.send_signal(signal.SIGINT)
     _, words_of_error = process.communicate(timeout=60)
     assert process.returncode == 130
