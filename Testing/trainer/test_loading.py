@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -82,6 +83,27 @@ def test_a_process_that_is_killed_is_told_in_a_sentence(case: TrainingCase, busy
         compute_on(case, busy)
     assert caught.value.code == "TRAINING_DATA_LOST"
     assert multiprocessing.active_children() == [], "the other one is no more, too"
+
+
+def fail_and_end(case: TrainingCase) -> None:
+    """A loop that fails, after which torch tells of the death of a process while it ends the processes."""
+    with PatchLoader(SliceDraw(case), 0, 9, workers=1) as loader:
+        samples: Any = loader._samples
+        end = samples._shutdown_workers
+
+        def end_and_tell() -> None:
+            samples._shutdown_workers = end
+            end()
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+        samples._shutdown_workers = end_and_tell
+        raise InputError("MADE_ERROR", "Something else.", "Nothing.")
+
+
+def test_a_death_that_shows_only_while_the_processes_end_does_not_hide_why(case: TrainingCase) -> None:
+    with pytest.raises(InputError, match="Something else"):
+        fail_and_end(case)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")

@@ -121,8 +121,16 @@ class PatchLoader(Generic[Sample]):
         samples, self._samples = self._samples, iter(())
         # Torch ends them when nobody holds the iterator any more, which the traceback of an error may still do.
         shut_down = getattr(samples, "_shutdown_workers", None)
-        if shut_down is not None:
+        if shut_down is None:
+            return
+        try:
             shut_down()
+        except RuntimeError as error:
+            # Torch told here of the death of a process, and has told the others to end.
+            if not _LOST.search(str(error)):
+                raise
+            for process in samples._workers:  # type: ignore[attr-defined]
+                process.join()
 
 
 def _leave_signals(_worker: int) -> None:
