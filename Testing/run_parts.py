@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from phantoms import make_case, write_case
 
+from lckd.sequences import SEQUENCES, parse_subset
 from lckd_training.config import TrainingConfig
 from lckd_training.run.folder import RunFolder
 
 SMOKE = TrainingConfig.preset("smoke").overridden(
     ["iterations=6", "election_interval=2", "checkpoint_interval=2", "election=[b]", "patch=16", "subsets_per_step=1"]
 )
+
+
+def write_three_cases(root: Path) -> Path:
+    """Labeled cases a, b and c, of which the last has two sequences only."""
+    for seed, name in enumerate("abc"):
+        write_case(root / name, make_case(seed), SEQUENCES if name != "c" else parse_subset("flair,t1c"))
+    return root
 
 
 def events(run: Path, kind: str) -> list[dict[str, Any]]:

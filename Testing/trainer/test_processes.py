@@ -9,21 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from phantoms import make_case, write_case
-from run_parts import SMOKE, command, events, losses, wait_for_steps, weights
+from run_parts import SMOKE, command, events, losses, wait_for_steps, weights, write_three_cases
 
-from lckd.sequences import SEQUENCES, parse_subset
 from lckd_training.run.folder import RunFolder
 from lckd_training.run.train import train
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three labeled cases, one of them with two sequences only."""
-    root = tmp_path_factory.mktemp("data")
-    for seed, name in enumerate("abc"):
-        write_case(root / name, make_case(seed), SEQUENCES if name != "c" else parse_subset("flair,t1c"))
-    return root
+    return write_three_cases(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="torchrun on Windows lacks gloo's libuv in some builds")

@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from phantoms import make_case, write_case
-from run_parts import SMOKE, command, events, losses, wait_for_steps, weights
+from phantoms import write_case
+from run_parts import SMOKE, command, events, losses, wait_for_steps, weights, write_three_cases
 
 from lckd.errors import CancelledError, InputError, LckdError, OutputError, UsageError
 from lckd.models import load_model
-from lckd.sequences import SEQUENCES, parse_subset
 from lckd_training.config import TrainingConfig
 from lckd_training.export import export
 from lckd_training.method.objective import Objective
@@ -32,11 +31,7 @@ from lckd_training.run.train import train
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three labeled cases, one of them with two sequences only."""
-    root = tmp_path_factory.mktemp("data")
-    for seed, name in enumerate("abc"):
-        write_case(root / name, make_case(seed), SEQUENCES if name != "c" else parse_subset("flair,t1c"))
-    return root
+    return write_three_cases(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
